@@ -1,1 +1,6 @@
-//! placeholder
+//! Matrix event rules, pure: what an event is in each room version, and what may be done with it.
+//!
+//! It exists so that one crate holds everything that every homeserver must compute identically:
+//! canonical JSON, hashes, signatures, redaction, event formats, authorisation, state resolution,
+//! history visibility and push-rule evaluation. It knows nothing of I/O, async, storage, clocks or
+//! randomness; a function here fails only because of its arguments.
