@@ -311,3 +311,19 @@ pub enum ReadError {
     #[error("the database is damaged: {0}")]
     Corrupt(String),
 }
+
+impl ReadError {
+    /// A [`ReadError::Corrupt`] that says what is wrong.
+    pub fn corrupt(what: &str) -> Self {
+        Self::Corrupt(what.to_owned())
+    }
+
+    /// The same, naming the table if it is about damage.
+    #[must_use]
+    pub fn within(self, table: &str) -> Self {
+        match self {
+            Self::Corrupt(what) => Self::Corrupt(format!("{table}: {what}")),
+            other => other,
+        }
+    }
+}
