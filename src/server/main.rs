@@ -1,1 +1,45 @@
-fn main() {}
+//! `belfry`: the process around the homeserver. Command line, configuration, log, listeners,
+//! control socket, start and stop.
+//!
+//! It exists so that everything below it is a value without an ambient world. It knows nothing of
+//! Matrix rules.
+
+mod args;
+mod commands;
+mod config;
+#[cfg(test)]
+mod control;
+mod exit;
+#[cfg(test)]
+mod listen;
+mod message;
+mod open_files;
+mod signing_key;
+mod telemetry;
+mod text;
+
+use std::{env, process::ExitCode};
+
+use crate::{
+    args::Unrun,
+    exit::{Exit, print, print_error},
+    text::Text,
+};
+
+fn main() -> ExitCode {
+    let arguments: Vec<_> = env::args_os().collect();
+    let text = Text::new(args::language(&arguments));
+    let exit = match args::parse(&arguments, &text) {
+        Ok(invocation) => commands::run(&invocation, &text),
+        Err(Unrun::Help(help)) => {
+            print(help.trim_end());
+            Ok(Exit::Clean)
+        }
+        Err(Unrun::Wrong(message)) => Err(message),
+    };
+    exit.unwrap_or_else(|message| {
+        print_error(&text.say(&message));
+        Exit::Trouble
+    })
+    .into()
+}

@@ -1,0 +1,315 @@
+//! The command line: which commands there are, and what was asked for.
+//!
+//! To add a command: a variant of [`Command`], an entry in [`ENTRIES`], its sentence `help-PATH` in
+//! each `text/*.ftl`, and an arm where `main.rs` runs commands. It knows nothing of what the
+//! commands do, and has no words of its own: the parsing library's English is never shown.
+
+use std::{ffi::OsString, path::PathBuf};
+
+use clap::{
+    Arg, ArgAction, ArgMatches,
+    error::{ContextKind, ErrorKind},
+    value_parser,
+};
+
+use crate::{
+    message::Message,
+    text::{Language, Text},
+};
+
+/// What the program is called in its own texts.
+const PROGRAM: &str = "belfry";
+
+/// What can be asked of the program.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Command {
+    /// Run the server.
+    Serve,
+    /// Say what is wrong with the configuration.
+    ConfigCheck,
+    /// Print every key with its default.
+    ConfigDefault,
+    /// Look for damage in the database.
+    DbCheck,
+    /// Show what is in the database.
+    DbStats,
+    /// Copy the database into a new folder.
+    DbBackup(PathBuf),
+    /// Put a backup in the place of an absent database.
+    DbRestore(PathBuf),
+    /// Make the key that signs events.
+    KeyCreate,
+    /// Show how the running server does.
+    Status,
+    /// Stop the running server.
+    Stop,
+    /// Print the version.
+    Version,
+}
+
+/// The command line, understood.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Invocation {
+    /// The configuration file, if one is named.
+    pub(crate) config: Option<PathBuf>,
+    /// Whether the answer is for programs.
+    pub(crate) json: bool,
+    pub(crate) command: Command,
+}
+
+/// The command line, not to be run.
+#[derive(Debug)]
+pub(crate) enum Unrun {
+    /// Help was asked for: print it.
+    Help(String),
+    /// It makes no sense: say so.
+    Wrong(Message),
+}
+
+/// An argument that some command takes besides the global ones.
+enum Argument {
+    /// `--json`
+    Json,
+    /// One path, required.
+    Folder,
+}
+
+/// A command: its words, its arguments, its value.
+struct Entry {
+    path: &'static [&'static str],
+    arguments: &'static [Argument],
+    command: fn(&ArgMatches) -> Command,
+}
+
+static ENTRIES: &[Entry] = &[
+    Entry {
+        path: &["serve"],
+        arguments: &[],
+        command: |_| Command::Serve,
+    },
+    Entry {
+        path: &["status"],
+        arguments: &[Argument::Json],
+        command: |_| Command::Status,
+    },
+    Entry {
+        path: &["stop"],
+        arguments: &[],
+        command: |_| Command::Stop,
+    },
+    Entry {
+        path: &["config", "check"],
+        arguments: &[],
+        command: |_| Command::ConfigCheck,
+    },
+    Entry {
+        path: &["config", "default"],
+        arguments: &[],
+        command: |_| Command::ConfigDefault,
+    },
+    Entry {
+        path: &["db", "check"],
+        arguments: &[Argument::Json],
+        command: |_| Command::DbCheck,
+    },
+    Entry {
+        path: &["db", "stats"],
+        arguments: &[Argument::Json],
+        command: |_| Command::DbStats,
+    },
+    Entry {
+        path: &["db", "backup"],
+        arguments: &[Argument::Folder, Argument::Json],
+        command: |matches| Command::DbBackup(folder(matches)),
+    },
+    Entry {
+        path: &["db", "restore"],
+        arguments: &[Argument::Folder, Argument::Json],
+        command: |matches| Command::DbRestore(folder(matches)),
+    },
+    Entry {
+        path: &["key", "create"],
+        arguments: &[],
+        command: |_| Command::KeyCreate,
+    },
+    Entry {
+        path: &["version"],
+        arguments: &[],
+        command: |_| Command::Version,
+    },
+];
+
+/// The language asked for with `--lang`, needed before anything can be said about the rest.
+pub(crate) fn language(arguments: &[OsString]) -> Language {
+    let mut words = arguments.iter().filter_map(|word| word.to_str());
+    let mut asked = None;
+    while let Some(word) = words.next() {
+        if word == "--lang" {
+            asked = words.next();
+        } else if let Some(value) = word.strip_prefix("--lang=") {
+            asked = Some(value);
+        }
+    }
+    Language::choose(asked)
+}
+
+/// Understands the command line; its first word is the program's name.
+pub(crate) fn parse(arguments: &[OsString], text: &Text) -> Result<Invocation, Unrun> {
+    let matches = tree(text)
+        .try_get_matches_from(arguments)
+        .map_err(|error| match error.kind() {
+            ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+                Unrun::Help(error.render().to_string())
+            }
+            _ => Unrun::Wrong(explain(&error)),
+        })?;
+    let mut path = Vec::new();
+    let mut leaf = &matches;
+    while let Some((name, inner)) = leaf.subcommand() {
+        path.push(name);
+        leaf = inner;
+    }
+    let entry = ENTRIES.iter().find(|entry| entry.path == path);
+    Ok(Invocation {
+        config: leaf.get_one("config").cloned(),
+        json: matches!(leaf.try_get_one("json"), Ok(Some(true))),
+        command: entry.map_or(Command::Serve, |entry| (entry.command)(leaf)),
+    })
+}
+
+/// The parsing library's tree, in the catalogue's words.
+fn tree(text: &Text) -> clap::Command {
+    let root = command(PROGRAM, "help", text)
+        .version(env!("CARGO_PKG_VERSION"))
+        .arg(flag("config", text).value_parser(value_parser!(PathBuf)))
+        .arg(
+            flag("lang", text)
+                .value_name(Language::ALL.map(Language::code).join("|"))
+                .value_parser(Language::ALL.map(Language::code))
+                .hide_possible_values(true),
+        )
+        .arg(flag("help", text).short('h').action(ArgAction::Help))
+        .arg(
+            flag("version", text)
+                .short('V')
+                .action(ArgAction::Version)
+                .global(false),
+        );
+    ENTRIES.iter().fold(root, |root, entry| {
+        insert(root, entry.path, "help", entry, text)
+    })
+}
+
+/// The tree with one more command in it, its groups made where they are missing.
+fn insert(
+    parent: clap::Command,
+    path: &[&'static str],
+    parent_id: &str,
+    entry: &Entry,
+    text: &Text,
+) -> clap::Command {
+    let Some((name, rest)) = path.split_first() else {
+        return parent;
+    };
+    let id = format!("{parent_id}-{name}");
+    if rest.is_empty() {
+        let leaf = command(name, &id, text);
+        return parent.subcommand(leaf.args(entry.arguments.iter().map(|kind| kind.arg(text))));
+    }
+    let parent = if parent.find_subcommand(name).is_some() {
+        parent
+    } else {
+        parent.subcommand(command(name, &id, text).subcommand_required(true))
+    };
+    parent.mut_subcommand(name, |group| insert(group, rest, &id, entry, text))
+}
+
+fn command(name: &'static str, id: &str, text: &Text) -> clap::Command {
+    clap::Command::new(name)
+        .about(text.named(id).unwrap_or_default())
+        .help_template(format!(
+            "{{about}}\n\n{} {{usage}}\n\n{{all-args}}\n",
+            text.plain("help-usage")
+        ))
+        .subcommand_help_heading(text.plain("help-commands"))
+        .subcommand_value_name(text.plain("help-command-name"))
+        .disable_help_flag(true)
+        .disable_help_subcommand(true)
+        .disable_version_flag(true)
+}
+
+/// An option that every command takes.
+fn flag(name: &'static str, text: &Text) -> Arg {
+    Arg::new(name)
+        .long(name)
+        .value_name(text.plain("help-file-name"))
+        .help(
+            text.named(&format!("help-option-{name}"))
+                .unwrap_or_default(),
+        )
+        .help_heading(text.plain("help-options"))
+        .global(true)
+}
+
+impl Argument {
+    fn arg(&self, text: &Text) -> Arg {
+        match self {
+            Self::Json => flag("json", text).action(ArgAction::SetTrue).global(false),
+            Self::Folder => Arg::new("folder")
+                .required(true)
+                .value_name(text.plain("help-folder-name"))
+                .value_parser(value_parser!(PathBuf))
+                .help(text.plain("help-argument-folder"))
+                .help_heading(text.plain("help-arguments")),
+        }
+    }
+}
+
+fn folder(matches: &ArgMatches) -> PathBuf {
+    // The tree requires it.
+    matches.get_one("folder").cloned().unwrap_or_default()
+}
+
+/// The error in the catalogue's words.
+fn explain(error: &clap::Error) -> Message {
+    let context = |kind| error.get(kind).map(ToString::to_string).unwrap_or_default();
+    let argument = context(ContextKind::InvalidArg);
+    let suggested = |id, near_id, kind, wrong: String| {
+        let nearest = context(kind);
+        let id = if nearest.is_empty() { id } else { near_id };
+        let message = Message::new(id).with("wrong", wrong);
+        if nearest.is_empty() {
+            message
+        } else {
+            message.with("nearest", nearest)
+        }
+    };
+    match error.kind() {
+        ErrorKind::UnknownArgument => suggested(
+            "usage-unknown-option",
+            "usage-unknown-option-near",
+            ContextKind::SuggestedArg,
+            argument,
+        ),
+        ErrorKind::InvalidSubcommand => suggested(
+            "usage-unknown-command",
+            "usage-unknown-command-near",
+            ContextKind::SuggestedSubcommand,
+            context(ContextKind::InvalidSubcommand),
+        ),
+        ErrorKind::MissingSubcommand => Message::new("usage-missing-command"),
+        ErrorKind::MissingRequiredArgument => {
+            Message::new("usage-missing-argument").with("argument", argument)
+        }
+        ErrorKind::ArgumentConflict => {
+            Message::new("usage-repeated-option").with("argument", argument)
+        }
+        _ => Message::new("usage-value")
+            .with("argument", argument)
+            .with("value", context(ContextKind::InvalidValue)),
+    }
+}
+
+#[cfg(test)]
+#[path = "args_tests.rs"]
+mod tests;

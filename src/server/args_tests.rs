@@ -1,0 +1,117 @@
+//! What is understood, and that what is not is explained in each language.
+
+use super::*;
+
+fn parse_words(line: &str, language: Language) -> Result<Invocation, Unrun> {
+    let words: Vec<OsString> = line.split(' ').map(OsString::from).collect();
+    parse(&words, &Text::new(language))
+}
+
+fn help(line: &str, language: Language) -> String {
+    match parse_words(line, language) {
+        Err(Unrun::Help(help)) => help,
+        other => panic!("no help: {other:?}"),
+    }
+}
+
+fn wrong(line: &str) -> String {
+    match parse_words(line, Language::English) {
+        Err(Unrun::Wrong(message)) => Text::new(Language::English).say(&message),
+        other => panic!("understood: {other:?}"),
+    }
+}
+
+#[test]
+fn the_tree_is_sound_in_every_language() {
+    for language in Language::ALL {
+        tree(&Text::new(language)).debug_assert();
+    }
+}
+
+#[test]
+fn no_command_serves() {
+    let asked = parse_words("belfry --config a.toml", Language::English).unwrap();
+    assert_eq!(asked.command, Command::Serve);
+    assert_eq!(asked.config, Some(PathBuf::from("a.toml")));
+    assert!(!asked.json);
+}
+
+#[test]
+fn global_options_stand_anywhere() {
+    let expected = Invocation {
+        config: Some(PathBuf::from("a.toml")),
+        json: true,
+        command: Command::DbStats,
+    };
+    for line in [
+        "belfry db stats --json --config a.toml",
+        "belfry --config=a.toml db --lang fr stats --json",
+    ] {
+        assert_eq!(
+            parse_words(line, Language::English).unwrap(),
+            expected,
+            "{line}"
+        );
+    }
+}
+
+#[test]
+fn a_folder_is_taken_and_required() {
+    let asked = parse_words("belfry db backup /tmp/b", Language::English).unwrap();
+    assert_eq!(asked.command, Command::DbBackup(PathBuf::from("/tmp/b")));
+    assert!(wrong("belfry db backup").contains("<FOLDER>"));
+}
+
+#[test]
+fn every_entry_is_reached_by_its_words() {
+    for entry in ENTRIES {
+        let folder = if entry
+            .arguments
+            .iter()
+            .any(|kind| matches!(kind, Argument::Folder))
+        {
+            " here"
+        } else {
+            ""
+        };
+        let line = format!("belfry {}{folder}", entry.path.join(" "));
+        assert!(parse_words(&line, Language::English).is_ok(), "{line}");
+    }
+}
+
+#[test]
+fn mistakes_are_explained_with_what_was_meant() {
+    for (line, needle) in [
+        ("belfry --confg a", "--config"),
+        ("belfry db stat", "stats"),
+        ("belfry db", "command is missing"),
+        ("belfry xyzzy", "xyzzy"),
+        ("belfry --lang xx", "\"xx\""),
+        ("belfry db stats --json --json", "more than once"),
+        ("belfry status extra", "extra"),
+    ] {
+        let said = wrong(line);
+        assert!(said.contains(needle), "{line}: {said}");
+    }
+}
+
+#[test]
+fn help_speaks_the_language_throughout() {
+    let english = help("belfry --help", Language::English);
+    assert!(english.contains("Usage: belfry"), "{english}");
+    let french = help("belfry db --help", Language::French);
+    for word in ["Utilisation", "Commandes\u{a0}:", "Cherche des dégâts"] {
+        assert!(french.contains(word), "{word}: {french}");
+    }
+    for word in ["Usage:", "Print", "Commands"] {
+        assert!(!french.contains(word), "{word}: {french}");
+    }
+}
+
+#[test]
+fn the_language_is_found_before_anything_else() {
+    let find = |line: &str| language(&line.split(' ').map(OsString::from).collect::<Vec<_>>());
+    assert_eq!(find("belfry --nonsense --lang fr"), Language::French);
+    assert_eq!(find("belfry --lang=fr db"), Language::French);
+    assert_eq!(find("belfry --lang=fr --lang en"), Language::English);
+}

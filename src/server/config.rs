@@ -1,0 +1,109 @@
+//! The configuration: which keys there are, how a file is read, what is wrong with it.
+//!
+//! It exists so that a key is declared in one place (`config/keys.rs`, and its sentence in
+//! `text/*.ftl`) and everything else follows: reading, defaults, "did you mean", `conf/belfry.toml`.
+//! Unlike a derived deserialiser it reports every problem of a file at once, each with its line, in
+//! the reader's language. It knows nothing of what the values are used for.
+
+mod keys;
+mod sample;
+mod secret;
+mod source;
+mod value;
+
+use std::{
+    fs::File,
+    io::{self, Read},
+    path::{Path, PathBuf},
+};
+
+use self::source::Source;
+pub(crate) use self::{
+    keys::{Config, Log, Storage},
+    sample::sample,
+    secret::Secret,
+    value::{Format, Level},
+};
+use crate::message::Message;
+
+/// Longest configuration file.
+const FILE_BYTES_MAX: u64 = 1024 * 1024;
+/// Problems reported of one file.
+const PROBLEMS_MAX: usize = 50;
+
+/// Why there is no configuration.
+#[derive(Debug)]
+pub(crate) enum Invalid {
+    /// The file cannot be read.
+    Unreadable(Message),
+    /// What is wrong in it, in the order of its lines; never empty.
+    Problems(Vec<Message>),
+}
+
+impl Config {
+    /// The folder that is the database engine's alone.
+    pub(crate) fn database_folder(&self) -> PathBuf {
+        self.server.data_folder.join("db")
+    }
+
+    /// Where the signing key is, or will be at first start.
+    pub(crate) fn signing_key_file(&self) -> PathBuf {
+        let server = &self.server;
+        let own = || server.data_folder.join("signing.key");
+        server.signing_key_file.clone().unwrap_or_else(own)
+    }
+}
+
+/// Reads the file; without one, every key has its default. Relative paths count from the file's
+/// folder, or from the present one.
+pub(crate) fn load(file: Option<&Path>) -> Result<Config, Invalid> {
+    let Some(file) = file else {
+        return parse("", Path::new("-"), Path::new(""));
+    };
+    let text = read(file).map_err(|cause| {
+        Invalid::Unreadable(
+            Message::new("config-unreadable")
+                .with("file", file)
+                .with_text("cause", cause),
+        )
+    })?;
+    parse(&text, file, &folder_of(file))
+}
+
+fn parse(text: &str, file: &Path, folder: &Path) -> Result<Config, Invalid> {
+    let mut source = Source::parse(text, folder);
+    let config = Config::read(&mut source);
+    let mut problems = source.finish();
+    problems.truncate(PROBLEMS_MAX);
+    match config {
+        Some(config) if problems.is_empty() => Ok(config),
+        _ => Err(Invalid::Problems(
+            problems
+                .into_iter()
+                .map(|problem| problem.message(file))
+                .collect(),
+        )),
+    }
+}
+
+fn read(file: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    let bytes = File::open(file)?
+        .take(FILE_BYTES_MAX + 1)
+        .read_to_string(&mut text)?;
+    if u64::try_from(bytes).is_ok_and(|bytes| bytes > FILE_BYTES_MAX) {
+        return Err(io::Error::new(
+            io::ErrorKind::FileTooLarge,
+            "larger than 1 MiB",
+        ));
+    }
+    Ok(text)
+}
+
+fn folder_of(file: &Path) -> PathBuf {
+    file.parent().map(Path::to_path_buf).unwrap_or_default()
+}
+
+#[cfg(test)]
+#[path = "config_tests.rs"]
+mod tests;

@@ -1,0 +1,90 @@
+## The command line
+
+help = Belfry, a Matrix homeserver for public administrations. Without a command it serves.
+help-serve = Runs the server until it is told to stop
+help-status = Shows how the running server does
+help-stop = Stops the running server and waits until it has ended
+help-config = The configuration
+help-config-check = Says what is wrong with the configuration
+help-config-default = Prints every key with its default and what it is for
+help-db = The database; works while the server runs and while it is stopped
+help-db-check = Looks for damage in the database
+help-db-stats = Shows how much of what is in the database
+help-db-backup = Copies the database into a new folder
+help-db-restore = Makes a backup the database of an empty data folder; the server must be stopped
+help-key = The key that signs this server's events
+help-key-create = Makes the key if there is none; only needed if it was lost
+help-version = Prints the version
+
+help-usage = Usage:
+help-commands = Commands
+help-command-name = COMMAND
+help-options = Options
+help-arguments = Arguments
+help-file-name = FILE
+help-folder-name = FOLDER
+help-option-config = The configuration file; without it every key has its default
+help-option-lang = The language of the output (else as in LC_ALL, LC_MESSAGES or LANG)
+help-option-help = Prints this help
+help-option-version = Prints the version
+help-option-json = Answers in JSON, for programs
+help-argument-folder = The folder of the backup
+
+usage-unknown-option = There is no option { $wrong }. See belfry --help.
+usage-unknown-option-near = There is no option { $wrong }; did you mean { $nearest }? See belfry --help.
+usage-unknown-command = There is no command { $wrong }. See belfry --help.
+usage-unknown-command-near = There is no command { $wrong }; did you mean { $nearest }? See belfry --help.
+usage-missing-command = A command is missing after this one. See it with --help.
+usage-missing-argument = { $argument } is missing. See the command with --help.
+usage-repeated-option = { $argument } was given more than once. Give it once.
+usage-value = "{ $value }" cannot be the value of { $argument }. See the command with --help.
+
+## The configuration
+
+config-valid = The configuration is valid.
+config-unreadable = The configuration { $file } cannot be read: { $cause }.
+config-problem = { $file }, line { $line }: { $what }
+config-syntax = this is not TOML: { $cause }.
+config-unknown-key = there is no key { $key }.
+config-unknown-key-near = there is no key { $key }; did you mean { $nearest }?
+config-value = { $key } is { $found }, but must be { $expected }.
+expected-path = a path in quotes
+expected-server-name = a server name in quotes, such as "example.org" or "matrix.example.org:8448"
+expected-number = a whole number from { $min } to { $max }
+expected-word = one of these words, in quotes: { $words }
+
+secret-unreadable = The secret file { $file } cannot be read: { $cause }.
+secret-exposed = The secret file { $file } has mode { $mode }: others may read it or its group may change it. Run chmod 600 on it.
+secret-too-large = The secret file { $file } is far too large. Is it the right file?
+
+## The sample configuration (printed by `belfry config default`)
+
+config-file =
+    The configuration of Belfry. Every key stands here with its default, commented out.
+    Relative paths count from this file's folder. "belfry config check" says what is wrong.
+config-server-name = The name of this server: what stands behind the colon of every user id. The database keeps the name it was made with and refuses another, so choose before the first start.
+config-data-folder = The folder of the database, the signing key and the control socket. Made at first start, for the server's own user only.
+config-signing-key-file = The file of the key that signs this server's events, if it is not to be signing.key in the data folder. A key of another homeserver is taken as it is ("ed25519 a_AbCd" and the seed in base64).
+config-worker-threads = Threads that answer requests. If unset: one for each processor.
+config-log = The log, on standard error. It never holds what people write, nor secrets.
+config-log-level = The least important lines that are written: "error", "warn", "info", "debug" or "trace".
+config-log-format = How a line looks: "text" for people, or "json" for log collectors.
+config-storage = The embedded database.
+config-storage-block-cache-mib = Memory for rows that were read from disk. More makes large servers faster.
+
+## The signing key
+
+key-present = The signing key { $id } is in { $file }.
+key-malformed = { $file } holds no signing key: its line must be "ed25519", a version such as "a_AbCd" and the seed of 32 bytes in base64.
+key-several = { $file } holds more than one signing key. Keep the one in use and remove the others.
+key-unwritable = The signing key cannot be written to { $file }: { $cause }. Check the folder's rights and free space.
+
+## Starting and stopping
+
+entropy-missing = No random numbers: { $cause }.
+open-files-too-few = This process may open only { $limit } files; at least { $min } are needed. Raise the limit (LimitNOFILE= in the service, or ulimit -n).
+stop-late = The server has not ended within { $seconds } seconds. See its log.
+
+control-unbound = The control socket { $socket } cannot be made: { $cause }.
+control-broken = The server that runs on { $folder } does not answer: { $cause }. See its log.
+control-malformed = The server does not understand the request ({ $cause }). Is it of another version than this program?
