@@ -1,0 +1,1 @@
+//! This and that and more of it.
