@@ -1,0 +1,24 @@
+//! What belongs to one local user: account, devices, tokens, profile, account data, filters.
+//!
+//! A user is one aggregate: every commit about them checks their row and writes another
+//! ([`UserChange`]), so that a sign-in and a deactivation at the same moment cannot both win. It
+//! knows nothing of passwords, lifetimes or who may do what; rows hold what callers decided.
+
+mod change;
+mod read;
+mod rows;
+mod tables;
+
+#[cfg(test)]
+mod account_tests;
+
+pub use change::{UserChange, create_registration_token, delete_registration_token, note_seen};
+pub use read::{
+    ACCOUNT_PAGE_MAX, account_data, account_data_changes, account_data_of, device, devices, filter,
+    profile, registration_token, registration_tokens, token, user, users,
+};
+pub use rows::{
+    AccountDataRef, AccountDataRow, Deactivation, DeviceRow, DeviceSeenRow, FilterRow, ProfileRow,
+    RegistrationTokenRow, StandingRow, TokenHash, TokenPair, TokenPurpose, TokenRow, UserRow,
+};
+pub(crate) use tables::{ACCOUNT_TABLES, KEYSPACES as ACCOUNT_KEYSPACES};
