@@ -8,6 +8,9 @@
 
 SHELL := /bin/bash
 
+# Where rustup puts Rust, for shells that do not know it.
+export PATH := $(HOME)/.cargo/bin:$(PATH)
+
 # Outside of the checkout, so that every checkout and CI share one build of the dependencies.
 export BELFRY_CACHE ?= $(HOME)/.cache/belfry
 export CARGO_TARGET_DIR ?= $(BELFRY_CACHE)/target
