@@ -52,6 +52,11 @@ pub struct EventHash([u8; HASH_BYTES]);
 pub struct NotAHash;
 
 impl EventHash {
+    /// The hash with these bytes.
+    pub const fn new(bytes: [u8; HASH_BYTES]) -> Self {
+        Self(bytes)
+    }
+
     /// The hash as bytes.
     pub const fn as_bytes(&self) -> &[u8; HASH_BYTES] {
         &self.0

@@ -20,6 +20,8 @@ use serde::{Deserialize, de};
 use serde_json::value::RawValue;
 
 use crate::hash::EventHash;
+use crate::json::Object;
+use crate::redaction::write_redacted;
 use crate::rules::RoomRules;
 
 /// A stored event that does not parse, or a text that never was an event.
@@ -28,7 +30,7 @@ use crate::rules::RoomRules;
 pub struct UnreadableEvent {
     /// What the event was looked up by.
     pub hash: EventHash,
-    source: serde_json::Error,
+    source: Box<dyn std::error::Error + Send + Sync>,
 }
 
 /// An event of a supported room version, whole and well-formed.
@@ -125,7 +127,10 @@ impl Pdu {
         std::str::from_utf8(json)
             .map_err(serde_json::Error::custom)
             .and_then(|text| Self::read(rules, hash, text.into()))
-            .map_err(|source| UnreadableEvent { hash, source })
+            .map_err(|source| UnreadableEvent {
+                hash,
+                source: source.into(),
+            })
     }
 
     pub(crate) fn read(
@@ -159,6 +164,25 @@ impl Pdu {
             raw_content: OnceLock::new(),
             links: OnceLock::new(),
         })
+    }
+
+    /// The same event without what its sender said (room versions, "Redactions"): the hash, the
+    /// ID and the signatures stay good.
+    ///
+    /// # Errors
+    /// If the text is no canonical JSON of the room version, which only damaged storage explains.
+    pub fn redact(&self) -> Result<Self, UnreadableEvent> {
+        let unreadable = |source| UnreadableEvent {
+            hash: self.hash,
+            source,
+        };
+        let event = Object::parse(self.json.as_bytes(), self.rules.numbers())
+            .map_err(|error| unreadable(error.into()))?;
+        let mut redacted = String::new();
+        write_redacted(&event, self.rules.redaction(), &[], &mut redacted);
+        let redacted = Self::read(self.rules, self.hash, redacted.into())
+            .map_err(|error| unreadable(error.into()))?;
+        Ok(redacted.with_rejected(self.rejected))
     }
 
     /// The same event with the verdict that storage keeps beside it.
@@ -389,3 +413,7 @@ impl fmt::Debug for Pdu {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+#[path = "pdu_tests.rs"]
+mod tests;
