@@ -16,14 +16,7 @@ use crate::{
 };
 
 /// Keys of any tables to be read together. At most [`GET_MANY_KEYS_MAX`].
-///
-/// ```ignore
-/// let mut batch = Batch::new();
-/// let head = batch.get(&ROOM_HEAD, &room);
-/// let sent = batch.get(&TXN, &(user, txn));
-/// let mut got = batch.read(&*snapshot).await?;
-/// let (head, sent) = (got.take(head)?, got.take(sent)?);
-/// ```
+/// The crate's documentation shows one at work.
 #[derive(Debug, Default)]
 pub struct Batch {
     keys: Vec<Key>,

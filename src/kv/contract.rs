@@ -17,6 +17,8 @@ pub const COMMIT_BYTES_MAX: usize = 1024 * 1024;
 pub const COMMIT_WRITES_MAX: usize = 10_000;
 /// Checks in one commit.
 pub const COMMIT_CHECKS_MAX: usize = 10_000;
+/// How long a [`Durability::Lazy`] commit may stay undurable while the engine runs.
+pub const LAZY_DELAY_MAX: Duration = Duration::from_millis(100);
 /// How long a snapshot may be read; later reads answer [`ReadError::Expired`].
 pub const SNAPSHOT_AGE_MAX: Duration = Duration::from_secs(5);
 /// Keys in one `get_many`.
@@ -94,10 +96,11 @@ pub struct Page {
 /// When a commit may be answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Durability {
-    /// Answered once it survives a power loss. Wakes [`Engine::changed`].
+    /// Answered, and visible to snapshots, once it survives a power loss (so nobody acts on what
+    /// may yet be lost). Wakes [`Engine::changed`].
     Synced,
-    /// Answered once it is visible; durable with the next synced commit, or 100 ms later. A crash
-    /// loses a suffix of the lazy commits since the last synced one.
+    /// Answered once it is visible; durable with the next synced commit, or [`LAZY_DELAY_MAX`]
+    /// later. A crash loses a suffix of the lazy commits since the last synced one.
     Lazy,
 }
 
@@ -118,6 +121,16 @@ pub enum Check {
         /// Highest value allowed.
         max: i64,
     },
+}
+
+impl Check {
+    /// Length of the key and of the value compared with.
+    fn lengths(&self) -> (usize, usize) {
+        match self {
+            Self::Absent(key) | Self::Within { key, .. } => (key.as_bytes().len(), 0),
+            Self::Equals(key, value) => (key.as_bytes().len(), value.len()),
+        }
+    }
 }
 
 /// One change. Writes of a commit apply in order; the last to a key wins.
@@ -209,27 +222,35 @@ impl Commit {
 
     /// Whether the commit keeps the contract's limits; every engine asks before it queues.
     pub fn within_limits(&self) -> Result<(), Limit> {
-        let mut bytes = 0;
-        for (key, value) in self.writes.iter().map(Write::lengths) {
-            if key > KEY_BYTES_MAX {
-                return Err(Limit::Key);
-            }
-            if value > VALUE_BYTES_MAX {
-                return Err(Limit::Value);
-            }
-            bytes += key + value;
-        }
-        if bytes > COMMIT_BYTES_MAX {
-            return Err(Limit::Bytes);
-        }
         if self.writes.len() > COMMIT_WRITES_MAX {
             return Err(Limit::Writes);
         }
         if self.checks.len() > COMMIT_CHECKS_MAX {
-            Err(Limit::Checks)
+            return Err(Limit::Checks);
+        }
+        for (key, value) in self.checks.iter().map(Check::lengths) {
+            limit_lengths(key, value)?;
+        }
+        let mut bytes = 0;
+        for (key, value) in self.writes.iter().map(Write::lengths) {
+            limit_lengths(key, value)?;
+            bytes += key + value;
+        }
+        if bytes > COMMIT_BYTES_MAX {
+            Err(Limit::Bytes)
         } else {
             Ok(())
         }
+    }
+}
+
+fn limit_lengths(key: usize, value: usize) -> Result<(), Limit> {
+    if key > KEY_BYTES_MAX {
+        Err(Limit::Key)
+    } else if value > VALUE_BYTES_MAX {
+        Err(Limit::Value)
+    } else {
+        Ok(())
     }
 }
 

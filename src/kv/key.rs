@@ -137,6 +137,11 @@ impl Range {
         }
     }
 
+    /// Whether no key can be inside.
+    pub fn is_empty(&self) -> bool {
+        self.from >= self.to
+    }
+
     /// Every key of the keyspace.
     pub fn table(space: &Keyspace) -> Self {
         Self::prefix(&Key::new(vec![space.tag]))
@@ -144,7 +149,8 @@ impl Range {
 }
 
 /// A place in the one order of commits: given by the engine, strictly increasing, also over
-/// restarts and crashes, visible to readers in order. 80 bits wide.
+/// restarts and crashes (a position once answered is never given again, even if the crash lost its
+/// lazy commit), visible to readers in order, with gaps. 80 bits wide.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Position(u128);
 
@@ -161,6 +167,11 @@ impl Position {
         } else {
             None
         }
+    }
+
+    /// The position right behind this one; `None` behind [`Self::MAX`].
+    pub const fn successor(self) -> Option<Self> {
+        Self::new(self.0 + 1)
     }
 
     /// The number, for engines and arithmetic on distances; never shown to a client.
