@@ -168,6 +168,8 @@ macro_rules! engine_conformance {
                 dropped_futures_commit
                 lazy_and_synced_keep_their_order
                 a_refused_commit_harms_no_other
+                queues_longer_than_a_group_keep_their_order
+                queues_of_large_commits_keep_their_order
             }
             reads {
                 values_come_in_the_order_asked
@@ -185,6 +187,7 @@ macro_rules! engine_conformance {
                 a_page_of_no_rows_leaves_the_range
                 pages_end_by_size
                 pages_end_by_rows
+                many_pages_end_by_their_size_together
                 many_ranges_are_read_in_one_trip
             }
             limits {
@@ -204,6 +207,7 @@ macro_rules! engine_conformance {
                 a_clean_reopen_loses_nothing
                 a_crash_keeps_whole_commits_in_order
                 positions_increase_over_crashes
+                what_readers_saw_of_a_synced_commit_survives
                 counters_survive_crash_after_crash
             }
             changes {

@@ -29,6 +29,9 @@ pub const SCAN_MANY_RANGES_MAX: usize = 1_000;
 pub const PAGE_ROWS_MAX: usize = 10_000;
 /// A page ends with the row that takes its keys and values to this size.
 pub const PAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Once the pages of one `scan_many` have reached this size, those behind hold no row and leave
+/// their whole range.
+pub const SCAN_MANY_BYTES_MAX: usize = 4 * PAGE_BYTES_MAX;
 
 /// A database. Clones are made by `Arc`; dropping the last handle closes it.
 pub trait Engine: Send + Sync {
@@ -66,7 +69,7 @@ pub trait Snapshot: Send + Sync {
     ) -> BoxFuture<'_, Result<Page, ReadError>>;
 
     /// One page for each of at most [`SCAN_MANY_RANGES_MAX`] ranges, each read forward; one round
-    /// trip.
+    /// trip. See also [`SCAN_MANY_BYTES_MAX`].
     fn scan_many(
         &self,
         ranges: Vec<Range>,

@@ -8,8 +8,8 @@ use rpds::RedBlackTreeMapSync;
 
 use crate::{
     contract::{
-        Check, Commit, CommitError, Direction, PAGE_BYTES_MAX, PAGE_ROWS_MAX, Page, Unavailable,
-        Write,
+        Check, Commit, CommitError, Direction, PAGE_BYTES_MAX, PAGE_ROWS_MAX, Page,
+        SCAN_MANY_BYTES_MAX, Unavailable, Write,
     },
     key::{Key, Position, Range, Stamp},
     table::Layout,
@@ -113,6 +113,19 @@ impl Image {
         self.rows.range(range.from.clone()..to.clone())
     }
 
+    /// One page for each range, read forward, while the bytes last.
+    pub(crate) fn pages(&self, ranges: Vec<Range>, limit_each: usize) -> Vec<Page> {
+        let mut bytes = 0;
+        let page = |range| {
+            let exhausted = bytes >= SCAN_MANY_BYTES_MAX;
+            let limit = if exhausted { 0 } else { limit_each };
+            let page = self.page(range, Direction::Forward, limit);
+            bytes += page.rows.iter().map(row_bytes).sum::<usize>();
+            page
+        };
+        ranges.into_iter().map(page).collect()
+    }
+
     pub(crate) fn page(&self, range: Range, direction: Direction, limit: usize) -> Page {
         let rows = self.within(&range);
         match direction {
@@ -128,6 +141,10 @@ impl Image {
     }
 }
 
+fn row_bytes((key, value): &(Key, Bytes)) -> usize {
+    key.as_bytes().len() + value.len()
+}
+
 /// The rows of a page, and whether a limit came before the range's end.
 struct Filled {
     rows: Vec<(Key, Bytes)>,
@@ -139,8 +156,9 @@ fn fill<'a>(from: impl Iterator<Item = (&'a Key, &'a Bytes)>, limit: usize) -> F
     let (mut rows, mut bytes) = (Vec::new(), 0);
     if limit > 0 {
         for (key, value) in from {
-            bytes += key.as_bytes().len() + value.len();
-            rows.push((key.clone(), value.clone()));
+            let row = (key.clone(), value.clone());
+            bytes += row_bytes(&row);
+            rows.push(row);
             if rows.len() == limit || bytes >= PAGE_BYTES_MAX {
                 break;
             }

@@ -130,8 +130,8 @@ pub use codec::{KeyCodec, KeyPrefix, KeyReader, KeyWriter, LogKey, RowCodec};
 pub use contract::{
     BoxFuture, COMMIT_BYTES_MAX, COMMIT_CHECKS_MAX, COMMIT_WRITES_MAX, Check, Commit, CommitError,
     Direction, Durability, Engine, GET_MANY_KEYS_MAX, LAZY_DELAY_MAX, Limit, PAGE_BYTES_MAX,
-    PAGE_ROWS_MAX, Page, ReadError, SCAN_MANY_RANGES_MAX, SNAPSHOT_AGE_MAX, Snapshot, Unavailable,
-    VALUE_BYTES_MAX, Write,
+    PAGE_ROWS_MAX, Page, ReadError, SCAN_MANY_BYTES_MAX, SCAN_MANY_RANGES_MAX, SNAPSHOT_AGE_MAX,
+    Snapshot, Unavailable, VALUE_BYTES_MAX, Write,
 };
 pub use counter::Counter;
 pub use fault::{Fault, FaultPlan, RECORD_COMMITS_MAX, Recorded};

@@ -456,8 +456,7 @@ impl Snapshot for View {
     ) -> BoxFuture<'_, Result<Vec<Page>, ReadError>> {
         self.read(|image| {
             at_most(ranges.len(), SCAN_MANY_RANGES_MAX)?;
-            let page = |range| image.page(range, Direction::Forward, limit_each);
-            Ok(ranges.into_iter().map(page).collect())
+            Ok(image.pages(ranges, limit_each))
         })
     }
 }

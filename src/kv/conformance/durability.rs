@@ -1,5 +1,7 @@
 //! What is left after a loss of power, and after an orderly end.
 
+use tokio::task::yield_now;
+
 use super::{
     COLD, COUNTER, Db, Harness, LOG, POINT, SCAN, absent, add, append, bytes, delete, key, lazy,
     put, read_image, stamp, synced,
@@ -149,5 +151,22 @@ pub(super) async fn counters_survive_crash_after_crash<H: Harness>(mut db: Db<H>
             db.crash().await;
         }
         assert_eq!(db.count(&count).await, 2 * round);
+    }
+}
+
+pub(super) async fn what_readers_saw_of_a_synced_commit_survives<H: Harness>(mut db: Db<H>) {
+    for round in 0..10_u8 {
+        let row = key(&SCAN, [round]);
+        let stands = db.view().await.position();
+        drop(db.send(synced([], [put(&row, "x")])));
+        if round.is_multiple_of(2) {
+            db.engine().changed(stands).await;
+        } else {
+            while db.get(&row).await.is_none() {
+                yield_now().await;
+            }
+        }
+        db.crash().await;
+        assert_eq!(db.get(&row).await, Some(bytes("x")), "round {round}");
     }
 }

@@ -10,6 +10,8 @@ use crate::{Commit, CommitError, Limit, Position, Range, VALUE_BYTES_MAX, Write}
 
 /// Commits in one go: enough that an engine cannot but group some.
 const GROUP: u8 = 50;
+/// Commits in one go that every engine must be able to hold, though not in one group.
+const LONG_QUEUE: u32 = 2_000;
 
 type Answers = Vec<Result<Position, CommitError>>;
 
@@ -258,4 +260,39 @@ pub(super) async fn a_refused_commit_harms_no_other<H: Harness>(db: Db<H>) {
     assert!(answers[0].is_ok() && answers[2].is_ok());
     assert_eq!(answers[1], Err(CommitError::TooLarge(Limit::Value)));
     assert_eq!(db.names(&POINT).await, ["a", "c"]);
+}
+
+pub(super) async fn queues_longer_than_a_group_keep_their_order<H: Harness>(db: Db<H>) {
+    let (row, log) = (key(&POINT, "row"), key(&LOG, "log"));
+    db.apply(synced([], [put(&row, 0_u32.to_be_bytes())])).await;
+    let step = |step: u32| {
+        let next = put(&row, (step + 1).to_be_bytes());
+        synced(
+            [equals(&row, step.to_be_bytes())],
+            [next, append(&log, step.to_be_bytes())],
+        )
+    };
+    let answers = db.group((0..LONG_QUEUE).map(step).collect()).await;
+    assert!(applied(&answers).iter().all(|applied| *applied));
+    assert_increasing(&answers);
+    let logged: Vec<Bytes> = db.rows(&LOG).await.into_iter().map(|row| row.1).collect();
+    assert!(
+        logged
+            .into_iter()
+            .eq((0..LONG_QUEUE).map(|step| bytes(step.to_be_bytes())))
+    );
+}
+
+pub(super) async fn queues_of_large_commits_keep_their_order<H: Harness>(db: Db<H>) {
+    let large = |number: u8| {
+        let row = |half: u8| key(&COLD, [number, half]);
+        let previous = number.checked_sub(1).map(|before| key(&COLD, [before, 0]));
+        let checks = previous.map(|before| equals(&before, vec![number - 1; 90_000]));
+        let rows = (0..5).map(|part| put(&row(part), vec![number; 90_000]));
+        synced(Vec::from_iter(checks), rows.collect::<Vec<_>>())
+    };
+    let answers = db.group((0..20).map(large).collect()).await;
+    assert_eq!(applied(&answers), [true; 20]);
+    assert_increasing(&answers);
+    assert_eq!(db.rows(&COLD).await.len(), 100);
 }

@@ -3,7 +3,9 @@
 use bytes::Bytes;
 
 use super::{Db, Harness, NEXT, POINT, SCAN, key, put, range, read_pages, synced};
-use crate::{Direction, Key, PAGE_BYTES_MAX, PAGE_ROWS_MAX, Page, Range, Snapshot};
+use crate::{
+    Direction, Key, PAGE_BYTES_MAX, PAGE_ROWS_MAX, Page, Range, SCAN_MANY_BYTES_MAX, Snapshot,
+};
 
 async fn put_rows<H: Harness>(db: &Db<H>, names: impl IntoIterator<Item = u8>) {
     let rows = names
@@ -91,13 +93,30 @@ pub(super) async fn a_page_of_no_rows_leaves_the_range<H: Harness>(db: Db<H>) {
     }
 }
 
-pub(super) async fn pages_end_by_size<H: Harness>(db: Db<H>) {
+/// Sixty rows, more than a page's bytes; how many a page holds.
+async fn put_large_rows<H: Harness>(db: &Db<H>) -> usize {
     let value = vec![7; 90_000];
     for tens in 0..6 {
         let rows = (0..10).map(|one| put(&key(&SCAN, [tens * 10 + one]), &value));
         db.apply(synced([], rows.collect::<Vec<_>>())).await;
     }
-    let per_page = PAGE_BYTES_MAX.div_ceil(value.len() + 2);
+    PAGE_BYTES_MAX.div_ceil(value.len() + 2)
+}
+
+pub(super) async fn many_pages_end_by_their_size_together<H: Harness>(db: Db<H>) {
+    let per_page = put_large_rows(&db).await;
+    let whole = Range::table(&SCAN);
+    let full = SCAN_MANY_BYTES_MAX / PAGE_BYTES_MAX;
+    let view = db.view().await;
+    let asked = vec![whole.clone(); full + 2];
+    let pages = view.scan_many(asked, 100).await.expect("pages");
+    let rows: Vec<_> = pages.iter().map(|page| page.rows.len()).collect();
+    assert_eq!(rows, [&vec![per_page; full][..], &[0, 0]].concat());
+    assert_eq!(pages[full].rest, Some(whole));
+}
+
+pub(super) async fn pages_end_by_size<H: Harness>(db: Db<H>) {
+    let per_page = put_large_rows(&db).await;
     let view = db.view().await;
     for (direction, first) in [(Direction::Forward, 0), (Direction::Backward, 59)] {
         let whole = page(&*view, Range::table(&SCAN), direction, 100).await;
