@@ -90,12 +90,18 @@ impl Inbound {
 
     /// The event's ID, which nobody has vouched for yet.
     pub fn event_id(&self) -> &EventId {
-        self.verified.pdu().event_id()
+        self.unverified().event_id()
     }
 
     /// The event's room, which nobody has vouched for yet.
     pub fn room_id(&self) -> &RoomId {
-        self.verified.pdu().room_id()
+        self.unverified().room_id()
+    }
+
+    /// The event, which nobody has vouched for yet: for asking whether it is known already and
+    /// what it refers to, not for use.
+    pub fn unverified(&self) -> &Pdu {
+        self.verified.pdu()
     }
 
     /// The servers whose signatures are needed, each with the IDs of the keys that it used: what

@@ -202,6 +202,50 @@ proptest! {
     }
 }
 
+fn any_field() -> impl Strategy<Value = String> {
+    let known = prop::sample::select(vec![
+        "auth_events",
+        "content",
+        "depth",
+        "event_id",
+        "hashes",
+        "origin_server_ts",
+        "prev_events",
+        "redacts",
+        "room_id",
+        "sender",
+        "signatures",
+        "state_key",
+        "type",
+        "unsigned",
+    ]);
+    prop_oneof![4 => known.prop_map(str::to_owned), 1 => any::<String>()]
+}
+
+proptest! {
+    #[test]
+    fn odd_events_are_refused_or_read_for_good(
+        rules in any_rules(), fields in prop::collection::vec((any_field(), any_value()), 1..4)
+    ) {
+        let mut event: Value =
+            serde_json::from_str(built(rules, "m.room.member", &json!({})).json()).unwrap();
+        for (name, value) in fields {
+            event[name] = value;
+        }
+        let Ok(inbound) = Inbound::parse(rules, event.to_string().as_bytes()) else {
+            return Ok(());
+        };
+        let pdu = inbound.unverified();
+        let stored = Pdu::from_stored(rules, pdu.hash(), pdu.json().as_bytes()).unwrap();
+        prop_assert_eq!(&stored, pdu);
+        let again = Inbound::parse(rules, pdu.json().as_bytes()).unwrap();
+        prop_assert_eq!(again.event_id(), pdu.event_id());
+        prop_assert_eq!(again.unverified().json(), pdu.json());
+        let redacted = pdu.redact().unwrap();
+        prop_assert_eq!(redacted.event_id(), pdu.event_id());
+    }
+}
+
 /// ruma keeps a third-party invite that is no object when it redacts; we hold with what the
 /// specification says, and other servers do: only `signed` is kept, and there is none.
 #[test]
