@@ -7,18 +7,17 @@
 mod change;
 mod read;
 mod rows;
-mod tables;
+pub(crate) mod tables;
 
 #[cfg(test)]
 mod account_tests;
 
 pub use change::{UserChange, create_registration_token, delete_registration_token, note_seen};
 pub use read::{
-    ACCOUNT_PAGE_MAX, account_data, account_data_changes, account_data_of, device, devices, filter,
-    profile, registration_token, registration_tokens, token, user, users,
+    ACCOUNT_PAGE_MAX, account_data, account_data_changes, account_data_of, device, device_seen,
+    devices, filter, profile, registration_token, registration_tokens, token, user, users,
 };
 pub use rows::{
     AccountDataRef, AccountDataRow, Deactivation, DeviceRow, DeviceSeenRow, FilterRow, ProfileRow,
     RegistrationTokenRow, StandingRow, TokenHash, TokenPair, TokenPurpose, TokenRow, UserRow,
 };
-pub(crate) use tables::{ACCOUNT_TABLES, KEYSPACES as ACCOUNT_KEYSPACES};

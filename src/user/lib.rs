@@ -1,7 +1,136 @@
 //! Accounts, sessions, devices, profiles and account data: whatever belongs to one local user.
 //!
-//! Knows nothing of rooms' internals and nothing of HTTP.
+//! Every act asks policy, reads one snapshot, decides, and commits; an act that met another in
+//! between reads again and decides anew. What is answered is on disk. Knows nothing of rooms'
+//! internals, of HTTP, and of how often somebody may try.
 
+mod account;
+mod account_data;
+mod admin;
+mod bearer;
+mod device;
+mod fault;
+mod filter;
+mod invitation;
+mod name;
+mod password;
+mod profile;
+mod proof;
 mod requester;
+mod session;
+mod store;
+mod token;
+mod uia;
 
+#[cfg(test)]
+mod fixture;
+#[cfg(test)]
+mod session_tests;
+#[cfg(test)]
+mod user_tests;
+
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use belfry_data::Engine;
+use belfry_env::Env;
+use belfry_policy::{Action, Denial, Request, Rules};
+use ruma_common::OwnedServerName;
+
+pub use account::{NewAccount, RegisterError};
+pub use account_data::{ACCOUNT_DATA_BYTES_MAX, AccountDataError};
+pub use admin::{AccountInfo, AdminError};
+pub use bearer::{TokenError, Tokens};
+pub use device::{DEVICE_NAME_BYTES_MAX, Device, DeviceError};
+pub use fault::Fault;
+pub use filter::{FILTER_BYTES_MAX, FILTERS_MAX, FilterError};
+pub use invitation::{Invitation, InvitationError, InvitationInfo};
+pub use password::{PASSWORD_BYTES_MAX, PasswordOptions, Unfit};
+pub use profile::{FIELD_NAME_BYTES_MAX, PROFILE_BYTES_MAX, ProfileError};
+pub use proof::{Attempt, Challenge, Objection, Outcome, Proof, UiaError};
 pub use requester::Requester;
+pub use session::{DEVICE_ID_BYTES_MAX, DEVICES_MAX, NewDevice, Session, SignInError};
+pub use token::Token;
+pub use uia::{Operation, Stage, UIA_LIFE, UIA_SESSIONS_MAX};
+
+use crate::{password::Passwords, store::Store, uia::Sessions};
+
+/// What accounts are told by the configuration.
+#[derive(Debug, Clone)]
+pub struct UserOptions {
+    /// The server's name, as in user IDs.
+    pub server_name: OwnedServerName,
+    /// Who may make an account.
+    pub registration: Registration,
+    /// How long the access tokens of clients that can refresh them are good; `None`: for ever, and
+    /// no refresh tokens are given.
+    pub access_token_life: Option<Duration>,
+    /// What passwords cost.
+    pub password: PasswordOptions,
+}
+
+/// Who may make an account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Registration {
+    /// Nobody; administrators make them.
+    Closed,
+    /// Whoever holds a registration token.
+    Token,
+    /// Everybody.
+    Open,
+}
+
+/// The accounts of one server. Cheap to clone.
+#[derive(Clone)]
+pub struct Users(Arc<Inner>);
+
+struct Inner {
+    store: Store,
+    env: Env,
+    rules: Arc<Rules>,
+    options: UserOptions,
+    passwords: Passwords,
+    sessions: Mutex<Sessions>,
+}
+
+impl Users {
+    /// The accounts in this database. Fails if argon2 does not take the password options.
+    pub fn new(
+        engine: Arc<dyn Engine>,
+        env: Env,
+        rules: Arc<Rules>,
+        options: UserOptions,
+    ) -> Result<Self, Fault> {
+        let passwords = Passwords::new(&env, &options.password)?;
+        let sessions = Mutex::new(Sessions::new(env.random.fork()));
+        Ok(Self(Arc::new(Inner {
+            store: Store::new(engine),
+            env,
+            rules,
+            options,
+            passwords,
+            sessions,
+        })))
+    }
+
+    /// Who may make an account.
+    pub fn registration(&self) -> Registration {
+        self.0.options.registration
+    }
+
+    /// Asks policy about an act that concerns nobody else.
+    fn allow(&self, requester: &Requester, action: Action) -> Result<(), Denial> {
+        let account = belfry_policy::Requester::Account(requester.account());
+        belfry_policy::decide(&self.0.rules, &Request::new(account, action)).into_result()
+    }
+
+    /// A panic while the lock was held leaves whole sessions behind: go on with them.
+    fn sessions(&self) -> MutexGuard<'_, Sessions> {
+        self.0
+            .sessions
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -34,8 +34,14 @@ pub async fn users(
         None => USER.whole(),
     };
     let limit = limit.min(ACCOUNT_PAGE_MAX);
-    let page = USER.scan(snapshot, range, Direction::Forward, limit).await?;
-    Ok(page.rows.into_iter().map(|((user,), row)| (user.0, row)).collect())
+    let page = USER
+        .scan(snapshot, range, Direction::Forward, limit)
+        .await?;
+    Ok(page
+        .rows
+        .into_iter()
+        .map(|((user,), row)| (user.0, row))
+        .collect())
 }
 
 /// The user's device of this ID.
@@ -44,7 +50,9 @@ pub async fn device(
     user: &UserId,
     device: &str,
 ) -> Result<Option<DeviceRow>, ReadError> {
-    DEVICE.get(snapshot, &(UserKey::from(user), device.to_owned())).await
+    DEVICE
+        .get(snapshot, &(UserKey::from(user), device.to_owned()))
+        .await
 }
 
 /// The user's devices by ID, at most [`ACCOUNT_PAGE_MAX`] (more are never made), each with when it
@@ -62,6 +70,17 @@ pub async fn devices(
     let seen = DEVICE_SEEN.get_many(snapshot, &keys).await?;
     let rows = devices.rows.into_iter().zip(seen);
     Ok(rows.map(|(((_, id), row), seen)| (id, row, seen)).collect())
+}
+
+/// When the user's device was last heard of.
+pub async fn device_seen(
+    snapshot: &dyn Snapshot,
+    user: &UserId,
+    device: &str,
+) -> Result<Option<DeviceSeenRow>, ReadError> {
+    DEVICE_SEEN
+        .get(snapshot, &(UserKey::from(user), device.to_owned()))
+        .await
 }
 
 /// Whose token has this hash.
@@ -104,7 +123,9 @@ pub async fn account_data_of(
         .scan(snapshot, range, Direction::Forward, ACCOUNT_PAGE_MAX)
         .await?;
     let rows = page.rows.into_iter();
-    Ok(rows.map(|((_, _, event_type), (_, row))| (event_type, row)).collect())
+    Ok(rows
+        .map(|((_, _, event_type), (_, row))| (event_type, row))
+        .collect())
 }
 
 /// What account data changed behind `after`, oldest change first, each piece once, at most
@@ -132,7 +153,9 @@ pub async fn filter(
     user: &UserId,
     id: &str,
 ) -> Result<Option<FilterRow>, ReadError> {
-    FILTER.get(snapshot, &(UserKey::from(user), id.to_owned())).await
+    FILTER
+        .get(snapshot, &(UserKey::from(user), id.to_owned()))
+        .await
 }
 
 /// A registration token; give it to [`super::UserChange::use_registration_token`] when it is used.
@@ -140,7 +163,9 @@ pub async fn registration_token(
     snapshot: &dyn Snapshot,
     token: &str,
 ) -> Result<Seen<RegistrationTokenRow>, ReadError> {
-    REGISTRATION_TOKEN.get_seen(snapshot, &(token.to_owned(),)).await
+    REGISTRATION_TOKEN
+        .get_seen(snapshot, &(token.to_owned(),))
+        .await
 }
 
 /// At most `limit` registration tokens behind `after`. At most [`ACCOUNT_PAGE_MAX`].
@@ -157,5 +182,9 @@ pub async fn registration_tokens(
     let page = REGISTRATION_TOKEN
         .scan(snapshot, range, Direction::Forward, limit)
         .await?;
-    Ok(page.rows.into_iter().map(|((token,), row)| (token, row)).collect())
+    Ok(page
+        .rows
+        .into_iter()
+        .map(|((token,), row)| (token, row))
+        .collect())
 }

@@ -1,7 +1,7 @@
 //! The tables of accounts. Tags 40 to 59 are theirs.
 
 use belfry_kv::{
-    Keyspace, Shape, Stamp, Table,
+    Shape, Stamp, Table,
     Temperature::{Cold, Hot},
 };
 
@@ -46,19 +46,3 @@ pub(crate) static FILTER: Table<(UserKey, String), FilterRow> =
 /// Registration tokens, in clear: administrators hand them out.
 pub(crate) static REGISTRATION_TOKEN: Table<(String,), RegistrationTokenRow> =
     Table::new(ground(48, "registration_token", Shape::Scan, Cold));
-
-/// How many tables accounts have.
-pub(crate) const ACCOUNT_TABLES: usize = 9;
-
-/// All of them, by tag.
-pub(crate) static KEYSPACES: [Keyspace; ACCOUNT_TABLES] = [
-    *USER.space(),
-    *DEVICE.space(),
-    *DEVICE_SEEN.space(),
-    *TOKEN.space(),
-    *PROFILE.space(),
-    *ACCOUNT_DATA.space(),
-    *ACCOUNT_DATA_LOG.space(),
-    *FILTER.space(),
-    *REGISTRATION_TOKEN.space(),
-];

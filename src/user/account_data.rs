@@ -1,0 +1,120 @@
+//! Account data: what clients keep for their user, globally or for a room (spec, "Client
+//! Configuration").
+
+use belfry_data::{
+    ReadError,
+    account::{self as rows, AccountDataRef, AccountDataRow, UserChange},
+};
+use belfry_policy::{Action, Denial};
+use ruma_common::{RoomId, UserId};
+
+use crate::{Requester, Users, fault::Fault, store::Tries};
+
+/// Largest content, as JSON.
+pub const ACCOUNT_DATA_BYTES_MAX: usize = 90 * 1024;
+
+/// Types that other endpoints write, since the server acts on them.
+const MANAGED: [&str; 2] = ["m.fully_read", "m.push_rules"];
+
+/// Longest event type.
+const EVENT_TYPE_BYTES_MAX: usize = 255;
+
+/// Why account data was not read or not written.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AccountDataError {
+    /// Never written.
+    #[error("there is no such account data")]
+    NotFound,
+    /// Somebody else's.
+    #[error("you can use your own account data only")]
+    NotYours,
+    /// Another endpoint writes this type.
+    #[error("use this type's own endpoint")]
+    Managed,
+    /// The type is beyond 255 bytes.
+    #[error("the type is longer than {EVENT_TYPE_BYTES_MAX} bytes")]
+    TypeTooLong,
+    /// Beyond [`ACCOUNT_DATA_BYTES_MAX`].
+    #[error("the content is larger than {ACCOUNT_DATA_BYTES_MAX} bytes")]
+    TooLarge,
+    /// Policy says no.
+    #[error("{0}")]
+    Denied(#[from] Denial),
+    /// Not the caller's doing.
+    #[error("{0}")]
+    Fault(#[from] Fault),
+}
+
+impl From<ReadError> for AccountDataError {
+    fn from(error: ReadError) -> Self {
+        Self::Fault(error.into())
+    }
+}
+
+impl Users {
+    /// The content of one piece of the requester's own, a JSON object.
+    pub async fn account_data(
+        &self,
+        requester: &Requester,
+        user_id: &UserId,
+        room: Option<&RoomId>,
+        event_type: &str,
+    ) -> Result<String, AccountDataError> {
+        self.allow(requester, Action::Read)?;
+        if requester.user_id != user_id {
+            return Err(AccountDataError::NotYours);
+        }
+        let room = room.map_or("", RoomId::as_str);
+        let snapshot = self.0.store.snapshot().await?;
+        let row = rows::account_data(&*snapshot, user_id, room, event_type).await?;
+        row.map(|row| row.content.into())
+            .ok_or(AccountDataError::NotFound)
+    }
+
+    /// Sets one piece of the requester's own. `content` is a JSON object.
+    pub async fn set_account_data(
+        &self,
+        requester: &Requester,
+        user_id: &UserId,
+        room: Option<&RoomId>,
+        event_type: &str,
+        content: &str,
+    ) -> Result<(), AccountDataError> {
+        self.allow(requester, Action::ChangeSettings)?;
+        if requester.user_id != user_id {
+            return Err(AccountDataError::NotYours);
+        }
+        check(event_type, content)?;
+        let row = AccountDataRow {
+            content: content.into(),
+        };
+        let at = AccountDataRef {
+            room: room.map_or("", RoomId::as_str).into(),
+            event_type: event_type.into(),
+        };
+        let mut tries = Tries::default();
+        loop {
+            let snapshot = self.0.store.snapshot().await?;
+            let change = UserChange::of(&*snapshot, user_id).await?;
+            let mut change = change.ok_or(AccountDataError::NotFound)?;
+            change
+                .put_account_data(&*snapshot, at.clone(), &row)
+                .await?;
+            if self.0.store.commit(change.finish(), &mut tries).await? {
+                return Ok(());
+            }
+        }
+    }
+}
+
+fn check(event_type: &str, content: &str) -> Result<(), AccountDataError> {
+    if MANAGED.contains(&event_type) {
+        Err(AccountDataError::Managed)
+    } else if event_type.len() > EVENT_TYPE_BYTES_MAX {
+        Err(AccountDataError::TypeTooLong)
+    } else if content.len() > ACCOUNT_DATA_BYTES_MAX {
+        Err(AccountDataError::TooLarge)
+    } else {
+        Ok(())
+    }
+}

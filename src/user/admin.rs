@@ -1,0 +1,197 @@
+//! What administrators do to accounts, from the command line or an administration API.
+//!
+//! Who may is asked by whoever offers it: the command line is the operator's own.
+
+use belfry_data::{
+    ReadError,
+    account::{self as rows, StandingRow, UserChange, UserRow},
+};
+use belfry_policy::Standing;
+use ruma_common::{OwnedUserId, UserId};
+
+use crate::{
+    Users, account::RegisterError, fault::Fault, name, password::Unfit, session::standing,
+    store::Tries,
+};
+
+/// An account as administrators see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccountInfo {
+    /// Its ID.
+    pub user_id: OwnedUserId,
+    /// A name in policy's rules.
+    pub role: String,
+    /// Whether it is restricted.
+    pub standing: Standing,
+    /// Whether it is closed for ever.
+    pub deactivated: bool,
+    /// When it was made, in milliseconds since the Unix epoch.
+    pub created_ts: u64,
+}
+
+/// Why nothing was done to an account.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AdminError {
+    /// No such account here.
+    #[error("there is no such account")]
+    NotFound,
+    /// Outside the grammar of user IDs.
+    #[error("use small letters, digits, and . _ = - / + in the name")]
+    InvalidName,
+    /// Somebody has it, or had it.
+    #[error("there is such an account already")]
+    NameTaken,
+    /// The password is too long or too short.
+    #[error("{0}")]
+    Password(#[from] Unfit),
+    /// No such role in the rules.
+    #[error("the rules have no such role")]
+    RoleUnknown,
+    /// Closed accounts stay as they are.
+    #[error("this account was deactivated")]
+    Deactivated,
+    /// Not the caller's doing.
+    #[error("{0}")]
+    Fault(#[from] Fault),
+}
+
+impl From<ReadError> for AdminError {
+    fn from(error: ReadError) -> Self {
+        Self::Fault(error.into())
+    }
+}
+
+impl From<RegisterError> for AdminError {
+    fn from(error: RegisterError) -> Self {
+        match error {
+            RegisterError::InvalidName => Self::InvalidName,
+            RegisterError::NameTaken => Self::NameTaken,
+            RegisterError::Password(unfit) => Self::Password(unfit),
+            RegisterError::Fault(fault) => Self::Fault(fault),
+            error => Self::Fault(Fault::Broken(error.to_string())),
+        }
+    }
+}
+
+impl Users {
+    /// Makes an account, also where registration is closed.
+    pub async fn create_account(
+        &self,
+        username: &str,
+        password: Option<&str>,
+        role: &str,
+    ) -> Result<OwnedUserId, AdminError> {
+        self.known_role(role)?;
+        let user_id = self.check_name(username).await?;
+        let password = match password {
+            Some(password) => {
+                self.0.passwords.judge(password)?;
+                Some(self.0.passwords.hash(password).await?)
+            }
+            None => None,
+        };
+        let row = UserRow {
+            role: role.into(),
+            ..self.new_row(password)
+        };
+        let commit = UserChange::new(&user_id, row).finish();
+        let made = self.0.store.commit(commit, &mut Tries::default()).await?;
+        made.then_some(user_id).ok_or(AdminError::NameTaken)
+    }
+
+    /// At most `limit` accounts behind `after`, by user ID, at most 1,000.
+    pub async fn accounts(
+        &self,
+        after: Option<&UserId>,
+        limit: usize,
+    ) -> Result<Vec<AccountInfo>, AdminError> {
+        let snapshot = self.0.store.snapshot().await?;
+        let page = rows::users(&*snapshot, after, limit).await?;
+        Ok(page
+            .into_iter()
+            .map(|(user_id, row)| info(user_id, row))
+            .collect())
+    }
+
+    /// One account.
+    pub async fn account(&self, user_id: &UserId) -> Result<AccountInfo, AdminError> {
+        let snapshot = self.0.store.snapshot().await?;
+        let row = rows::user(&*snapshot, user_id).await?;
+        row.map(|row| info(user_id.to_owned(), row))
+            .ok_or(AdminError::NotFound)
+    }
+
+    /// Restricts an account, or lifts the restriction.
+    pub async fn set_standing(&self, user_id: &UserId, to: Standing) -> Result<(), AdminError> {
+        let to = match to {
+            Standing::Active => StandingRow::Active,
+            Standing::Suspended => StandingRow::Suspended,
+            Standing::Locked => StandingRow::Locked,
+        };
+        self.edit(user_id, |user| user.standing = to).await
+    }
+
+    /// Gives an account another role.
+    pub async fn set_role(&self, user_id: &UserId, role: &str) -> Result<(), AdminError> {
+        self.known_role(role)?;
+        self.edit(user_id, |user| user.role = role.into()).await
+    }
+
+    /// Sets another password and signs every device out.
+    pub async fn reset_password(&self, user_id: &UserId, password: &str) -> Result<(), AdminError> {
+        let done = self.set_password(user_id, password, true, None).await?;
+        done.then_some(()).ok_or(AdminError::NotFound)
+    }
+
+    /// Signs every device of an account out.
+    pub async fn sign_out_account(&self, user_id: &UserId) -> Result<(), AdminError> {
+        self.account(user_id).await?;
+        Ok(self.drop_devices(user_id, |_| true).await?)
+    }
+
+    /// Closes an account for ever. Leaving the rooms is not done here.
+    pub async fn close_account(&self, user_id: &UserId, erase: bool) -> Result<(), AdminError> {
+        let done = self.close(user_id, erase).await?;
+        done.then_some(()).ok_or(AdminError::NotFound)
+    }
+
+    async fn edit(
+        &self,
+        user_id: &UserId,
+        edit: impl Fn(&mut UserRow) + Send + Sync,
+    ) -> Result<(), AdminError> {
+        let mut tries = Tries::default();
+        loop {
+            let snapshot = self.0.store.snapshot().await?;
+            let change = UserChange::of(&*snapshot, user_id).await?;
+            let mut change = change.ok_or(AdminError::NotFound)?;
+            if change.user.deactivated.is_some() {
+                return Err(AdminError::Deactivated);
+            }
+            edit(&mut change.user);
+            if self.0.store.commit(change.finish(), &mut tries).await? {
+                return Ok(());
+            }
+        }
+    }
+
+    fn known_role(&self, role: &str) -> Result<(), AdminError> {
+        let known = self.0.rules.roles.contains_key(role);
+        known.then_some(()).ok_or(AdminError::RoleUnknown)
+    }
+
+    /// An account's ID from what an operator types: a localpart or a whole user ID.
+    pub fn parse_name(&self, name: &str) -> Result<OwnedUserId, AdminError> {
+        name::existing_user_id(name, &self.0.options.server_name).ok_or(AdminError::InvalidName)
+    }
+}
+
+fn info(user_id: OwnedUserId, row: UserRow) -> AccountInfo {
+    AccountInfo {
+        user_id,
+        role: row.role.into(),
+        standing: standing(row.standing),
+        deactivated: row.deactivated.is_some(),
+        created_ts: row.created_ts,
+    }
+}
