@@ -39,6 +39,8 @@ mod auth_tests;
 #[cfg(test)]
 mod push_tests;
 #[cfg(test)]
+mod resolve_arrival;
+#[cfg(test)]
 mod resolve_room;
 #[cfg(test)]
 mod resolve_scenarios;

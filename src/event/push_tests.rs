@@ -14,6 +14,7 @@ use serde_json::value::to_raw_value;
 use serde_json::{Value, json};
 
 use crate::push::{EventNotifier, PushRoom};
+use crate::resolve_room::seeded;
 
 fn room(member_count: u32) -> PushRoom {
     let rules = RoomVersionId::V12.rules().unwrap();
@@ -263,7 +264,7 @@ fn rules_of(
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(512))]
+    #![proptest_config(seeded(8))]
 
     #[test]
     fn agrees_with_ruma_for_every_member(

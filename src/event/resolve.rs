@@ -217,15 +217,15 @@ impl Resolution {
     ) -> Result<Self, ResolveError> {
         within("forks", conflict.forks().len(), FORKS_MAX)?;
         let with_subgraph = rules.state_resolution().consider_conflicted_state_subgraph;
-        let (common, asks_citers) = match unconflicted {
-            Unconflicted::Listed(common) => (common, false),
-            Unconflicted::Asked => (Vec::new(), true),
+        let common = match &unconflicted {
+            Unconflicted::Listed(common) => Some(common.as_slice()),
+            Unconflicted::Asked => None,
         };
         Ok(Self {
-            stage: Stage::Walk(Walk::new(&conflict, &common, with_subgraph)),
+            stage: Stage::Walk(Walk::new(&conflict, common, with_subgraph)),
             shelf: Shelf::new(rules, conflict),
             budget,
-            asks_citers,
+            asks_citers: common.is_none(),
             asked: Wanted::default(),
             edges: 0,
         })
@@ -272,7 +272,7 @@ impl Resolution {
     fn take(&mut self, answers: Answers) -> Result<(), ResolveError> {
         self.edges = self.edges.saturating_add(answers.edges.len());
         for (hash, edges) in answers.edges {
-            self.shelf.put_depth(hash, edges.auth_depth);
+            self.shelf.put_edges(hash, &edges);
             if let Stage::Walk(walk) = &mut self.stage {
                 walk.feed(hash, edges)?;
             }
@@ -280,6 +280,7 @@ impl Resolution {
         for (cited, page) in answers.citers {
             if let Stage::Search { search, .. } = &mut self.stage {
                 search.feed(cited, page);
+                within("citers", search.citers(), self.budget.citers_max)?;
             }
         }
         answers
@@ -318,26 +319,18 @@ impl Resolution {
     }
 
     fn check_budget(&self) -> Result<(), ResolveError> {
-        let citers = match &self.stage {
-            Stage::Search { search, .. } => search.citers(),
-            _ => 0,
-        };
         let edges = self.edges.saturating_add(self.asked.edges.len());
         within("auth edges", edges, self.budget.edges_max)?;
         let events = self.shelf.events().saturating_add(self.asked.events.len());
-        within("events", events, self.budget.events_max)?;
-        within("citers", citers, self.budget.citers_max)
+        within("events", events, self.budget.events_max)
     }
 
     /// What the current stage lacks; nothing once it is complete.
     fn advance(&mut self) -> Result<Wanted, ResolveError> {
         let shelf = &self.shelf;
         match &mut self.stage {
-            Stage::Walk(walk) => Ok(Wanted {
-                edges: walk.advance()?,
-                ..Wanted::default()
-            }),
-            Stage::Search { search, .. } => Ok(search.advance(|key| shelf.entry(key))),
+            Stage::Walk(walk) => walk.advance(shelf),
+            Stage::Search { search, .. } => Ok(search.advance(shelf)),
             Stage::Load { full } => shelf.missing_for(full),
             Stage::Order { mainline, .. } => mainline.advance(shelf),
             Stage::Done(_) => Ok(Wanted::default()),
@@ -351,7 +344,7 @@ impl Resolution {
         self.stage = match std::mem::replace(&mut self.stage, idle) {
             Stage::Walk(walk) => self.after_walk(walk.finish()),
             Stage::Search { search, subgraph } => {
-                let difference = search.finish(|key| self.shelf.entry(key));
+                let difference = search.finish(&self.shelf);
                 self.load(difference, subgraph)
             }
             Stage::Load { full } => self.replay_power_events(&full)?,

@@ -10,9 +10,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ruma_events::StateEventType;
 
-use crate::auth::StateMapKey;
 use crate::hash::EventHash;
-use crate::resolve::{GATHER_MAX, Wanted};
+use crate::resolve::Wanted;
+use crate::resolve_shelf::{Lack, Shelf};
 
 /// Which citers to tell next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,8 +27,8 @@ pub struct CitersOf {
 /// page, some dozens being a good one. Rejected events may be left out, others not.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CitersPage {
-    /// Each citing event, with its type and state key.
-    pub citers: Vec<(EventHash, StateMapKey)>,
+    /// The citing events.
+    pub citers: Vec<EventHash>,
     /// What to ask the next page by, in whatever way storage counts; `None` after the last.
     pub next: Option<u64>,
 }
@@ -37,8 +37,6 @@ pub struct CitersPage {
 struct Cited {
     citers: Vec<EventHash>,
     next: Next,
-    /// Where it would be in a state; unknown for the candidates, for which it does not matter.
-    key: Option<StateMapKey>,
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -99,91 +97,59 @@ impl Search {
     /// Takes a page that [`Self::advance`] asked for.
     pub(crate) fn feed(&mut self, cited: EventHash, page: CitersPage) {
         self.citers = self.citers.saturating_add(page.citers.len());
-        for (citer, key) in &page.citers {
-            self.events.entry(*citer).or_default().key = Some(key.clone());
+        for citer in &page.citers {
+            self.events.entry(*citer).or_default();
         }
         let entry = self.events.entry(cited).or_default();
-        entry
-            .citers
-            .extend(page.citers.into_iter().map(|(hash, _)| hash));
+        entry.citers.extend(page.citers);
         entry.next = page.next.map_or(Next::Exhausted, Next::After);
     }
 
-    /// What is wanted next: pages of citers, and entries of the unconflicted state. Nothing once
-    /// all is decided. `unconflicted` tells the entry at a key: `None` if it is not loaded,
-    /// `Some(None)` if the key is conflicted or has none.
-    pub(crate) fn advance(
-        &self,
-        unconflicted: impl Fn(&StateMapKey) -> Option<Option<EventHash>>,
-    ) -> Wanted {
-        let common = self.reached(&unconflicted);
+    /// What is wanted next: pages of citers, what these are, and entries of the unconflicted
+    /// state. Nothing once all is decided.
+    pub(crate) fn advance(&self, shelf: &Shelf) -> Wanted {
+        let common = self.reached(shelf);
         let mut wanted = Wanted::default();
         for hash in self.open(&common) {
-            let Some(cited) = self.events.get(&hash) else {
-                continue;
-            };
-            let unknown = cited.key.as_ref().filter(|key| unconflicted(key).is_none());
-            if let Some(key) = unknown {
-                wanted.entries.push(key.clone());
-                continue;
-            }
-            if cited
-                .key
-                .as_ref()
-                .is_some_and(|(event_type, _)| !may_be_cited(event_type))
-            {
-                continue;
-            }
-            match cited.next {
-                Next::First => wanted.citers.push(CitersOf {
-                    cited: hash,
-                    after: None,
-                }),
-                Next::After(after) => {
-                    wanted.citers.push(CitersOf {
-                        cited: hash,
-                        after: Some(after),
-                    });
-                }
-                Next::Exhausted => {}
+            match shelf.holds(hash) {
+                Err(Lack::Edges) => wanted.edges.push(hash),
+                Err(Lack::Entry(key)) => wanted.entries.push(key),
+                Ok(_) => wanted.citers.extend(self.next_page(hash, shelf)),
             }
         }
-        wanted.citers.truncate(GATHER_MAX);
         wanted.entries.sort();
         wanted.entries.dedup();
-        wanted.entries.truncate(GATHER_MAX);
         wanted
     }
 
+    fn next_page(&self, cited: EventHash, shelf: &Shelf) -> Option<CitersOf> {
+        if shelf.key(cited).is_some_and(|(event_type, _)| !may_be_cited(event_type)) {
+            return None;
+        }
+        match self.events.get(&cited)?.next {
+            Next::First => Some(CitersOf { cited, after: None }),
+            Next::After(after) => Some(CitersOf { cited, after: Some(after) }),
+            Next::Exhausted => None,
+        }
+    }
+
     /// The difference without what is in every chain, once [`Self::advance`] wants nothing.
-    pub(crate) fn finish(
-        self,
-        unconflicted: impl Fn(&StateMapKey) -> Option<Option<EventHash>>,
-    ) -> BTreeSet<EventHash> {
-        let common = self.reached(&unconflicted);
-        self.difference
-            .into_keys()
-            .filter(|hash| !common.contains(hash))
-            .collect()
+    pub(crate) fn finish(self, shelf: &Shelf) -> BTreeSet<EventHash> {
+        let common = self.reached(shelf);
+        self.difference.into_keys().filter(|hash| !common.contains(hash)).collect()
     }
 
     /// What is known to be cited, at first or second hand, by an unconflicted event.
-    fn reached(
-        &self,
-        unconflicted: impl Fn(&StateMapKey) -> Option<Option<EventHash>>,
-    ) -> BTreeSet<EventHash> {
+    fn reached(&self, shelf: &Shelf) -> BTreeSet<EventHash> {
         let mut cites: BTreeMap<EventHash, Vec<EventHash>> = self.difference.clone();
         for (cited, entry) in &self.events {
             for citer in &entry.citers {
                 cites.entry(*citer).or_default().push(*cited);
             }
         }
-        let held = |(hash, cited): (&EventHash, &Cited)| {
-            let key = cited.key.as_ref()?;
-            (unconflicted(key)? == Some(*hash)).then_some(*hash)
-        };
+        let held = self.events.keys().copied().filter(|hash| shelf.holds(*hash).unwrap_or(false));
+        let mut open: Vec<EventHash> = held.collect();
         let mut reached = BTreeSet::new();
-        let mut open: Vec<EventHash> = self.events.iter().filter_map(held).collect();
         while let Some(hash) = open.pop() {
             for cited in cites.get(&hash).into_iter().flatten() {
                 if reached.insert(*cited) {

@@ -4,6 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
+use proptest::prelude::ProptestConfig;
+use proptest::test_runner::RngSeed;
 use ruma_common::{EventId, OwnedEventId, RoomVersionId, UserId};
 use ruma_events::{StateEventType, TimelineEventType};
 use ruma_state_res::utils::event_id_set::EventIdSet;
@@ -15,11 +17,27 @@ use crate::auth::{self, StateMapKey, Verdict};
 use crate::hash::EventHash;
 use crate::pdu::Pdu;
 use crate::resolve::{Answers, Budget, Resolution, ResolveError, Resolved, Unconflicted, Wanted};
-use crate::resolve_common::CitersPage;
+use crate::resolve_common::{CitersOf, CitersPage};
 use crate::resolve_conflict::{Conflict, StateMap};
 use crate::resolve_shelf::key_of;
 use crate::resolve_walk::{AuthEdges, auth_depth};
 use crate::rules::RoomRules;
+
+/// Settings of a property test: the usual number of cases times `quarters` / 4, and always the
+/// same ones. `PROPTEST_CASES` and `PROPTEST_RNG_SEED` try more, and others.
+pub(crate) fn seeded(quarters: u32) -> ProptestConfig {
+    let default = ProptestConfig::default();
+    let rng_seed = match default.rng_seed {
+        RngSeed::Random => RngSeed::Fixed(12),
+        fixed => fixed,
+    };
+    ProptestConfig {
+        cases: default.cases * quarters / 4,
+        rng_seed,
+        failure_persistence: None,
+        ..default
+    }
+}
 
 /// Citers told per page: few, so that pages are turned.
 const CITERS_PER_PAGE: usize = 2;
@@ -35,7 +53,7 @@ pub(crate) struct TestRoom {
     pub(crate) create: EventHash,
     pub(crate) events: BTreeMap<EventHash, Arc<Pdu>>,
     edges: BTreeMap<EventHash, AuthEdges>,
-    citers: BTreeMap<EventHash, Vec<(EventHash, StateMapKey)>>,
+    citers: BTreeMap<EventHash, Vec<EventHash>>,
     /// Goes up with every event, unless a test turns it back.
     pub(crate) now: u64,
 }
@@ -153,17 +171,13 @@ impl TestRoom {
             .iter()
             .map(|hash| self.edges[hash].auth_depth);
         let edges = AuthEdges {
+            key: key_of(&event).unwrap(),
             auth_depth: auth_depth(depths),
             auth_events: event.auth_hashes().to_vec(),
         };
         self.edges.insert(event.hash(), edges);
-        if let Some(key) = key_of(&event) {
-            for cited in event.auth_hashes() {
-                self.citers
-                    .entry(*cited)
-                    .or_default()
-                    .insert(0, (event.hash(), key.clone()));
-            }
+        for cited in event.auth_hashes() {
+            self.citers.entry(*cited).or_default().insert(0, event.hash());
         }
         self.events.insert(event.hash(), event);
     }
@@ -257,7 +271,7 @@ impl TestRoom {
             .edges
             .iter()
             .map(|hash| (*hash, self.edges[hash].clone()));
-        let page = |asked: &crate::resolve_common::CitersOf| {
+        let page = |asked: &CitersOf| {
             let all = self.citers.get(&asked.cited).map_or(&[][..], Vec::as_slice);
             let from = usize::try_from(asked.after.unwrap_or(0)).unwrap();
             let until = (from + CITERS_PER_PAGE).min(all.len());

@@ -13,6 +13,7 @@ use crate::hash::EventHash;
 use crate::pdu::Pdu;
 use crate::resolve::{ResolveError, Wanted};
 use crate::resolve_conflict::Conflict;
+use crate::resolve_walk::AuthEdges;
 use crate::rules::RoomRules;
 
 /// What was gathered.
@@ -21,8 +22,18 @@ pub(crate) struct Shelf {
     pub(crate) rules: &'static RoomRules,
     pub(crate) conflict: Conflict,
     events: BTreeMap<EventHash, Arc<Pdu>>,
-    depths: BTreeMap<EventHash, u64>,
+    /// Auth depth and key of events.
+    edges: BTreeMap<EventHash, (u64, StateMapKey)>,
     entries: BTreeMap<StateMapKey, Option<EventHash>>,
+}
+
+/// What must be gathered to answer.
+#[derive(Debug)]
+pub(crate) enum Lack {
+    /// The edges of the event asked about.
+    Edges,
+    /// An entry of the unconflicted state.
+    Entry(StateMapKey),
 }
 
 /// Where an event has its place in a state; `None` for an event that is not state.
@@ -42,7 +53,7 @@ impl Shelf {
             rules,
             conflict,
             events: BTreeMap::new(),
-            depths: BTreeMap::new(),
+            edges: BTreeMap::new(),
             entries: BTreeMap::new(),
         }
     }
@@ -62,8 +73,8 @@ impl Shelf {
         Ok(())
     }
 
-    pub(crate) fn put_depth(&mut self, hash: EventHash, depth: u64) {
-        self.depths.insert(hash, depth);
+    pub(crate) fn put_edges(&mut self, hash: EventHash, edges: &AuthEdges) {
+        self.edges.insert(hash, (edges.auth_depth, edges.key.clone()));
     }
 
     pub(crate) fn put_entry(&mut self, key: StateMapKey, value: Option<EventHash>) {
@@ -78,8 +89,21 @@ impl Shelf {
         self.events.contains_key(&hash)
     }
 
+    /// The auth depth of an event whose edges were loaded.
     pub(crate) fn depth(&self, hash: EventHash) -> Option<u64> {
-        self.depths.get(&hash).copied()
+        self.edges.get(&hash).map(|(depth, _)| *depth)
+    }
+
+    /// Where an event whose edges were loaded has its place.
+    pub(crate) fn key(&self, hash: EventHash) -> Option<&StateMapKey> {
+        self.edges.get(&hash).map(|(_, key)| key)
+    }
+
+    /// Whether an event is an entry of the unconflicted state map.
+    pub(crate) fn holds(&self, hash: EventHash) -> Result<bool, Lack> {
+        let key = self.key(hash).ok_or(Lack::Edges)?;
+        let entry = self.entry(key).ok_or_else(|| Lack::Entry(key.clone()))?;
+        Ok(entry == Some(hash))
     }
 
     /// The unconflicted entry at `key`: `None` if it was not loaded, `Some(None)` if there is

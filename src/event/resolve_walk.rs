@@ -4,17 +4,22 @@
 //! It exists so that both sets are found by reading the differing top of the chains instead of
 //! all of them, in batches that storage can answer at once. It descends by auth depth, which the
 //! server computes itself and no other server can forge; that is what makes it right to stop
-//! where all chains have become one. It knows nothing of what events say.
+//! where all chains have become one, which is where they meet an event that every state has at
+//! the latest. It knows nothing of what events say.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::auth::StateMapKey;
 use crate::hash::EventHash;
-use crate::resolve::{GATHER_MAX, ResolveError};
+use crate::resolve::{GATHER_MAX, ResolveError, Wanted};
 use crate::resolve_conflict::Conflict;
+use crate::resolve_shelf::{Lack, Shelf};
 
 /// What the walk must know of an event: kept beside each state event in storage.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuthEdges {
+    /// The event's type and state key.
+    pub key: StateMapKey,
     /// From [`auth_depth`]. Not the event's `depth`, which its server may have made up.
     pub auth_depth: u64,
     /// The event's `auth_events`.
@@ -99,6 +104,8 @@ pub(crate) struct Walk {
     all: Forks,
     none: Forks,
     with_subgraph: bool,
+    /// Whether to find out which events are unconflicted; else all of those are starts.
+    asks_entries: bool,
     nodes: BTreeMap<EventHash, Node>,
     /// Known by name only, by the greatest depth possible.
     unloaded: BTreeSet<(u64, EventHash)>,
@@ -113,13 +120,19 @@ pub(crate) struct Walk {
 }
 
 impl Walk {
-    /// A walk from the conflicted events and, as part of every state, from `common` ones.
-    pub(crate) fn new(conflict: &Conflict, common: &[EventHash], with_subgraph: bool) -> Self {
+    /// A walk from the conflicted events and, as part of every state, from `common` ones, which
+    /// are all of the unconflicted events if given.
+    pub(crate) fn new(
+        conflict: &Conflict,
+        common: Option<&[EventHash]>,
+        with_subgraph: bool,
+    ) -> Self {
         let forks = conflict.forks().len();
         let mut walk = Self {
             all: Forks::all(forks),
             none: Forks::none(forks),
             with_subgraph,
+            asks_entries: common.is_none(),
             nodes: BTreeMap::new(),
             unloaded: BTreeSet::new(),
             pending: BTreeSet::new(),
@@ -136,9 +149,9 @@ impl Walk {
             }
         }
         let all = walk.all.clone();
-        common
-            .iter()
-            .for_each(|hash| walk.node(*hash, u64::MAX).reaches = all.clone());
+        for hash in common.into_iter().flatten() {
+            walk.node(*hash, u64::MAX).reaches = all.clone();
+        }
         let starts: Vec<_> = walk.nodes.keys().copied().collect();
         starts.into_iter().for_each(|hash| walk.sort_in(hash));
         walk
@@ -165,23 +178,54 @@ impl Walk {
         Ok(())
     }
 
-    /// Descends as far as what is loaded allows. Answers with the events whose edges are wanted
-    /// next, or with nothing once the walk is complete.
-    pub(crate) fn advance(&mut self) -> Result<Vec<EventHash>, ResolveError> {
+    /// Descends as far as what is loaded allows. Answers with the edges and entries that are
+    /// wanted next, or with nothing once the walk is complete.
+    pub(crate) fn advance(&mut self, shelf: &Shelf) -> Result<Wanted, ResolveError> {
         while !self.is_complete() {
             // An event may be descended from once nothing that might lead to it is unknown.
             let unknown = self.unloaded.last().map(|(depth, _)| *depth);
-            match self.pending.last().copied() {
-                Some((depth, hash)) if unknown.is_none_or(|unknown| unknown <= depth) => {
-                    self.expand(hash, depth)?;
+            let next = self.pending.last().copied();
+            let Some((depth, hash)) = next.filter(|(depth, _)| unknown <= Some(*depth)) else {
+                let deepest = self.unloaded.iter().rev().take(GATHER_MAX);
+                let edges = deepest.map(|(_, hash)| *hash).collect();
+                return Ok(Wanted { edges, ..Wanted::default() });
+            };
+            let entries = self.settle(hash, shelf);
+            if !entries.is_empty() {
+                return Ok(Wanted { entries, ..Wanted::default() });
+            }
+            self.expand(hash, depth)?;
+        }
+        Ok(Wanted::default())
+    }
+
+    /// An unconflicted event is of every state, and what it cites in every chain. Answers with the
+    /// keys that must be looked up to know whether `hash` is one, and others of its kind.
+    fn settle(&mut self, hash: EventHash, shelf: &Shelf) -> Vec<StateMapKey> {
+        if !self.asks_entries {
+            return Vec::new();
+        }
+        let telling = |node: &Node| !node.conflicted && node.reaches != self.all;
+        if !self.nodes.get(&hash).is_some_and(telling) {
+            return Vec::new();
+        }
+        match shelf.holds(hash) {
+            Ok(true) => {
+                if let Some(node) = self.nodes.get_mut(&hash) {
+                    node.reaches = self.all.clone();
                 }
-                _ => {
-                    let deepest = self.unloaded.iter().rev().take(GATHER_MAX);
-                    return Ok(deepest.map(|(_, hash)| *hash).collect());
-                }
+                Vec::new()
+            }
+            Ok(false) | Err(Lack::Edges) => Vec::new(),
+            Err(Lack::Entry(_)) => {
+                let lacking = |hash: &EventHash| match shelf.holds(*hash) {
+                    Err(Lack::Entry(key)) => Some(key),
+                    _ => None,
+                };
+                let partial = self.partial.iter().take(GATHER_MAX);
+                partial.filter_map(lacking).collect()
             }
         }
-        Ok(Vec::new())
     }
 
     fn is_complete(&self) -> bool {
