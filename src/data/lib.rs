@@ -4,19 +4,58 @@
 //! and commits put together. It knows nothing of HTTP, of time (callers say when it is), of policy
 //! or of who may do what.
 
+pub mod account;
+mod check;
 mod codec;
 mod column;
+mod current;
+mod cursor;
+mod epoch;
+mod members;
+mod migration;
+mod order;
+mod reader;
+mod resolution;
 mod rows;
+mod schema;
+mod staging;
 mod state;
 mod tables;
+mod txn;
+mod writes;
 
 #[cfg(test)]
 mod fixture;
 
-pub use rows::*;
+pub use belfry_kv::{
+    Batch, BoxFuture, Commit, CommitError, Engine, Position, ReadError, Seen, Snapshot, Stamp,
+    Unavailable,
+};
+pub use check::{FINDINGS_MAX, Finding, FindingKind, Report, check};
+pub use current::{
+    CURRENT_PAGE_MAX, CurrentCursor, CurrentPage, CurrentReader, Member, MembersPage,
+};
+pub use cursor::{CURSOR_NAME_BYTES_MAX, CursorTooLong, cursor, move_cursor};
+pub use epoch::{CURRENT_CHANGES_MAX, EPOCH_STEP_ENTRIES, EpochStep, abandon_epoch};
+pub use members::{UserRoom, user_in_rooms, user_rooms};
+pub use migration::{MIGRATION_CURSOR_BYTES_MAX, MigrationError};
+pub use order::{GlobalPage, OrderPage, STAMP_FIRST, STAMP_LAST, TimelinePoint, global_log, tails};
+pub use reader::{CHILDREN_MAX, RoomReader, StoredEvent, rooms, rooms_of_events};
+pub use resolution::{CONFLICTS_MAX, Gathering, ResolutionFault, state_map_key, state_tuple};
+pub use rows::{
+    Acceptance, CURSOR_RESUME_BYTES_MAX, CurrentRow, CurrentState, CursorRow, EXTREMITIES_MAX,
+    EdgeRow, EpochRow, EpochStage, EventRow, GapRow, GlobalRow, InboundTxnRow, LocalMemberRow,
+    LogRow, MemberCounts, Membership, RoomHead, StagedRow, TxnRow, UserRoomRow,
+};
+pub use schema::{Database, Incarnation, OpenError, SCHEMA_VERSION, open, renew_incarnation};
+pub use staging::{StagedEvent, next_staged_room, stage, staged_bytes};
 pub use state::{
     Change, Changes, DiffPage, Entry, GATHER_ROUNDS_MAX, LEAF_BYTES_MAX, MARKS_MAX, NAME_BYTES_MAX,
     NODE_BYTES_MAX, NODE_HASH_BYTES, NameTooLong, NodeHash, Path, Root, StateError, StatePage,
     StateReader, StateTuple, Sweep, SweepError, SweepStep, WORKING_SET_BYTES_MAX, WorkingSet,
 };
 pub use tables::keyspaces;
+pub use txn::{DEVICE_ID_BYTES_MAX, DeviceIdTooLong, EXPIRE_MAX, InboundTxn, Txn, expire};
+pub use writes::{
+    Before, EntryChange, NewEvent, PartWrites, Place, RoomWrites, WritesError, is_fenced,
+};

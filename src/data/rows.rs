@@ -9,12 +9,12 @@ mod meta;
 mod room;
 mod user;
 
-pub(crate) use event::{CiterRow, EdgeRow, GapRow, LogRow};
-pub use event::{EventRow, Verdict};
+pub use event::{Acceptance, EdgeRow, EventRow, GapRow, LogRow};
 pub use federation::{InboundTxnRow, StagedRow};
 pub use meta::{CURSOR_RESUME_BYTES_MAX, CursorRow};
 pub(crate) use meta::{MetaRow, MigrationRow};
-pub(crate) use room::{CurrentRow, GlobalRow};
-pub use room::{CurrentState, EXTREMITIES_MAX, EpochRow, EpochStage, MemberCounts, RoomHead};
-pub(crate) use user::{LocalMemberRow, TxnRow};
-pub use user::{Membership, UserRoomRow};
+pub use room::{
+    CurrentRow, CurrentState, EXTREMITIES_MAX, EpochRow, EpochStage, GlobalRow, MemberCounts,
+    RoomHead,
+};
+pub use user::{LocalMemberRow, Membership, TxnRow, UserRoomRow};

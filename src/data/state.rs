@@ -33,6 +33,7 @@ mod sweep_tests;
 pub use diff::{Change, DiffPage};
 pub use gather::{GATHER_ROUNDS_MAX, StatePage, StateReader};
 pub use node::{Entry, LEAF_BYTES_MAX, NODE_BYTES_MAX, NODE_HASH_BYTES, NodeHash, Root};
+pub(crate) use node::{Node, Size};
 pub use path::Path;
 pub use sweep::{MARKS_MAX, Sweep, SweepError, SweepStep};
 pub use tuple::{NAME_BYTES_MAX, NameTooLong, StateTuple};

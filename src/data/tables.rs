@@ -13,12 +13,15 @@ use belfry_kv::{
 use bytes::Bytes;
 
 use crate::{
+    account::tables::{
+        ACCOUNT_DATA, ACCOUNT_DATA_LOG, DEVICE, DEVICE_SEEN, FILTER, PROFILE, REGISTRATION_TOKEN,
+        TOKEN, USER,
+    },
     codec::unknown_version,
     column::{DIGEST_BYTES, RoomKey, ServerKey, UserKey},
     rows::{
-        CiterRow, CurrentRow, CursorRow, EdgeRow, EpochRow, EventRow, GapRow, GlobalRow,
-        InboundTxnRow, LocalMemberRow, LogRow, MetaRow, MigrationRow, RoomHead, StagedRow, TxnRow,
-        UserRoomRow,
+        CurrentRow, CursorRow, EdgeRow, EpochRow, EventRow, GapRow, GlobalRow, InboundTxnRow,
+        LocalMemberRow, LogRow, MetaRow, MigrationRow, RoomHead, StagedRow, TxnRow, UserRoomRow,
     },
     state::NODE_HASH_BYTES,
 };
@@ -29,7 +32,12 @@ pub(crate) type HashKey = [u8; HASH_BYTES];
 /// Room, then event.
 pub(crate) type EventKey = (RoomKey, HashKey);
 
-const fn ground(tag: u8, name: &'static str, shape: Shape, temperature: Temperature) -> Keyspace {
+pub(crate) const fn ground(
+    tag: u8,
+    name: &'static str,
+    shape: Shape,
+    temperature: Temperature,
+) -> Keyspace {
     Keyspace {
         name,
         tag,
@@ -78,7 +86,7 @@ pub(crate) static EVENT_EDGE: Table<(RoomKey, HashKey, HashKey), EdgeRow> =
     Table::new(derived(6, "event_edge", Shape::Scan, Cold));
 
 /// Room, event, and by arrival each state event that has it among its `auth_events`.
-pub(crate) static AUTH_CITER: Table<(RoomKey, HashKey, Stamp), CiterRow> =
+pub(crate) static AUTH_CITER: Table<(RoomKey, HashKey, Stamp), LogRow> =
     Table::new(derived(7, "auth_citer", Shape::Log, Cold));
 
 /// The visible events of a room by arrival; new ones only.
@@ -125,6 +133,10 @@ pub(crate) static LOCAL_MEMBER: Table<(RoomKey, UserKey), LocalMemberRow> =
 pub(crate) static ROOM_SERVER: Counter<(RoomKey, u64, ServerKey)> =
     Counter::new(count(18, "room_server"));
 
+/// The same, row by row.
+pub(crate) static ROOM_SERVER_ROWS: Table<(RoomKey, u64, ServerKey), i64> =
+    Table::new(*ROOM_SERVER.space());
+
 /// User, device, digest of scope and transaction ID.
 pub(crate) static TXN: Table<(UserKey, String, [u8; DIGEST_BYTES]), TxnRow> =
     Table::new(ground(19, "txn", Shape::Point, Hot));
@@ -144,12 +156,15 @@ pub(crate) static STAGED: Table<EventKey, (Stamp, StagedRow)> =
 /// Bytes of JSON staged from each server.
 pub(crate) static STAGED_BYTES: Counter<(ServerKey,)> = Counter::new(count(23, "staged_bytes"));
 
+/// The same, row by row.
+pub(crate) static STAGED_BYTES_ROWS: Table<(ServerKey,), i64> = Table::new(*STAGED_BYTES.space());
+
 /// Server, digest of transaction ID.
 pub(crate) static INBOUND_TXN: Table<(ServerKey, [u8; DIGEST_BYTES]), InboundTxnRow> =
     Table::new(ground(24, "inbound_txn", Shape::Point, Cold));
 
 /// How many tables there are.
-pub(crate) const TABLES: usize = 24;
+pub(crate) const TABLES: usize = 33;
 
 static KEYSPACES: [Keyspace; TABLES] = [
     *META.space(),
@@ -176,6 +191,15 @@ static KEYSPACES: [Keyspace; TABLES] = [
     *STAGED.space(),
     *STAGED_BYTES.space(),
     *INBOUND_TXN.space(),
+    *USER.space(),
+    *DEVICE.space(),
+    *DEVICE_SEEN.space(),
+    *TOKEN.space(),
+    *PROFILE.space(),
+    *ACCOUNT_DATA.space(),
+    *ACCOUNT_DATA_LOG.space(),
+    *FILTER.space(),
+    *REGISTRATION_TOKEN.space(),
 ];
 
 /// Every table, by tag: what an engine is opened with.

@@ -5,10 +5,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::{codec::postcard_row, state::Root};
 
-/// What the authorisation rules said when the event was received (Server-Server API, "Checks
-/// performed on receipt of a PDU").
+/// What became of the event when it was received (Server-Server API, "Checks performed on receipt
+/// of a PDU").
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Verdict {
+pub enum Acceptance {
     /// Allowed by its auth events, the state before it, and the current state.
     Accepted,
     /// Not allowed by the current state only: kept, not shown, no extremity.
@@ -20,8 +20,8 @@ pub enum Verdict {
 /// An event as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EventRow {
-    /// What the authorisation rules said.
-    pub verdict: Verdict,
+    /// What became of it when it was received.
+    pub acceptance: Acceptance,
     /// The state before the event; `None` for an outlier, whose place in the room is unknown.
     pub state_before: Option<Root>,
     /// One more than the greatest of its auth events', 0 without any: see
@@ -44,39 +44,31 @@ impl EventRow {
 
     /// Whether the event is part of the room as clients see it.
     pub fn is_visible(&self) -> bool {
-        self.verdict == Verdict::Accepted && !self.is_outlier()
+        self.acceptance == Acceptance::Accepted && !self.is_outlier()
     }
 }
 
-/// An event's place in an order.
+/// An event in an order: by arrival, by depth, or among those that cite another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct LogRow {
-    pub(crate) event: EventHash,
+pub struct LogRow {
+    /// Which event.
+    pub event: EventHash,
 }
 postcard_row!(LogRow);
 
 /// An event that has another among its `prev_events`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct EdgeRow {
+pub struct EdgeRow {
     /// Whether that makes the other no forward extremity: soft-failed and rejected events do not.
-    pub(crate) covers: bool,
+    pub covers: bool,
 }
 postcard_row!(EdgeRow);
 
 /// A backward extremity: an event that is referred to by a `prev_events` and not stored, except
 /// as an outlier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct GapRow {
+pub struct GapRow {
     /// The depth of the event that refers to it.
-    pub(crate) depth: i64,
+    pub depth: i64,
 }
 postcard_row!(GapRow);
-
-/// A state event that has another among its `auth_events`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct CiterRow {
-    pub(crate) event: EventHash,
-    pub(crate) event_type: Box<str>,
-    pub(crate) state_key: Box<str>,
-}
-postcard_row!(CiterRow);

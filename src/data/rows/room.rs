@@ -32,6 +32,25 @@ pub struct RoomHead {
 }
 postcard_row!(RoomHead);
 
+impl RoomHead {
+    /// This head, to be changed into the one that follows it.
+    #[must_use]
+    pub fn successor(&self) -> Self {
+        Self {
+            sequence: self.sequence.saturating_add(1),
+            ..self.clone()
+        }
+    }
+
+    /// The epoch of the rows that the current state lies in, if it does.
+    pub fn rows(&self) -> Option<u64> {
+        match self.current {
+            CurrentState::Rows { epoch, .. } => Some(epoch),
+            CurrentState::Tree { .. } => None,
+        }
+    }
+}
+
 /// Whether the current state lies in rows, which serve the hot path, or in the tree only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum CurrentState {
@@ -82,10 +101,11 @@ impl MemberCounts {
 
 /// An entry of the current state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct CurrentRow {
-    pub(crate) event: EventHash,
+pub struct CurrentRow {
+    /// The state event.
+    pub event: EventHash,
     /// Of an `m.room.member` event, so that member lists need no events.
-    pub(crate) membership: Option<Membership>,
+    pub membership: Option<Membership>,
 }
 postcard_row!(CurrentRow);
 
@@ -126,8 +146,13 @@ pub enum EpochStage {
 
 /// An entry of the one log of the server.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum GlobalRow {
-    /// A new event.
-    Event { room: Box<str>, event: EventHash },
+pub enum GlobalRow {
+    /// A new event that clients may see.
+    Event {
+        /// The room's ID.
+        room: Box<str>,
+        /// Which event.
+        event: EventHash,
+    },
 }
 postcard_row!(GlobalRow);

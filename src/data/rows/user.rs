@@ -35,12 +35,18 @@ impl Membership {
 
     /// The membership that the JSON of an event's `content` tells.
     pub fn from_content(content: &str) -> Option<Self> {
-        #[derive(Deserialize)]
-        struct Content {
-            membership: String,
-        }
         let content: Content = serde_json::from_str(content).ok()?;
         Self::from_name(&content.membership)
+    }
+
+    /// The membership that the JSON of a whole event tells.
+    pub(crate) fn from_event(json: &str) -> Option<Self> {
+        #[derive(Deserialize)]
+        struct Event {
+            content: Content,
+        }
+        let event: Event = serde_json::from_str(json).ok()?;
+        Self::from_name(&event.content.membership)
     }
 
     /// Its name in events.
@@ -55,6 +61,11 @@ impl Membership {
     }
 }
 
+#[derive(Deserialize)]
+struct Content {
+    membership: String,
+}
+
 /// A user's membership of a room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UserRoomRow {
@@ -67,16 +78,17 @@ postcard_row!(UserRoomRow);
 
 /// A user of this server in a room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct LocalMemberRow {
-    pub(crate) membership: Membership,
+pub struct LocalMemberRow {
+    /// The user's membership.
+    pub membership: Membership,
 }
 postcard_row!(LocalMemberRow);
 
 /// A request that a device made with a transaction ID.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct TxnRow {
+pub struct TxnRow {
     /// The event that it made; `None` for requests that make none.
-    pub(crate) event: Option<EventHash>,
+    pub event: Option<EventHash>,
 }
 postcard_row!(TxnRow);
 

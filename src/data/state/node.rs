@@ -182,7 +182,7 @@ impl Size {
         sizes.fold(Self::default(), Self::add)
     }
 
-    pub(super) fn add(self, other: Self) -> Self {
+    pub(crate) fn add(self, other: Self) -> Self {
         Self {
             entries: self.entries.saturating_add(other.entries),
             bytes: self.bytes.saturating_add(other.bytes),
@@ -231,7 +231,7 @@ impl Node {
         }
     }
 
-    pub(super) fn children(&self) -> impl Iterator<Item = NodeHash> + '_ {
+    pub(crate) fn children(&self) -> impl Iterator<Item = NodeHash> + '_ {
         let inner = match self {
             Self::Leaf(_) => None,
             Self::Inner(inner) => Some(inner),
