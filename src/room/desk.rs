@@ -1,0 +1,481 @@
+//! A room in memory, and planning the next event of it.
+//!
+//! It exists so that planning is pure: the head, the part of the state that was gathered and the
+//! events looked up are all here; what is missing is named ([`Stop::Need`]), gathered by the
+//! worker, and the plan is made again. It knows no storage and sends nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use belfry_data::{
+    Before, CurrentRow, CurrentState, EntryChange, MemberCounts, RoomHead, Root, Seen, StateError,
+    StateTuple, WorkingSet,
+};
+use belfry_event::{
+    Draft, EventHash, Numbers, PREV_EVENTS_MAX, Pdu, RoomRules, StateMapKey, Verdict, auth_depth,
+    auth_events_needed, auth_types, canonical_json, check_state_dependent, check_state_independent,
+    state_needed,
+};
+use ruma_common::{MilliSecondsSinceUnixEpoch, OwnedRoomId, UserId};
+use ruma_events::room::member::MembershipState;
+use ruma_events::{StateEventType, TimelineEventType};
+use serde_json::value::RawValue;
+
+use crate::change::{Change, Fit, Membership};
+use crate::error::RoomError;
+use crate::rooms::Identity;
+
+/// Events that a desk holds between batches; with more, it starts anew.
+pub(crate) const SHELF_EVENTS_MAX: usize = 1_024;
+
+/// An event with what storage knows of it.
+#[derive(Debug, Clone)]
+pub(crate) struct Shelved {
+    pub(crate) pdu: Arc<Pdu>,
+    pub(crate) auth_depth: u64,
+}
+
+/// A room as its worker sees it: as it will be once everything planned is committed.
+pub(crate) struct Desk {
+    pub(crate) room_id: OwnedRoomId,
+    pub(crate) rules: &'static RoomRules,
+    pub(crate) head: RoomHead,
+    pub(crate) working: WorkingSet,
+    /// What the next commit follows.
+    pub(crate) known: Known,
+    shelf: BTreeMap<EventHash, Shelved>,
+}
+
+/// The head that the next commit follows.
+pub(crate) enum Known {
+    /// None: the room is new.
+    New,
+    /// It was read.
+    Read(Seen<RoomHead>),
+    /// It was planned last; its commit is under way or done.
+    Planned(RoomHead),
+}
+
+impl Known {
+    pub(crate) fn before(&self) -> Before<'_> {
+        match self {
+            Self::New => Before::New,
+            Self::Read(seen) => Before::Read(seen),
+            Self::Planned(head) => Before::Planned(head),
+        }
+    }
+}
+
+/// What is not on the desk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Need {
+    /// The state's entry of this tuple, or nodes on the way to it.
+    Entry(StateTuple),
+    /// This event, which the state names.
+    Event(EventHash),
+}
+
+/// Why there is no plan.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Stop {
+    /// Gather this, then plan again.
+    Need(Need),
+    /// It is not to be done.
+    Refuse(RoomError),
+}
+
+impl From<RoomError> for Stop {
+    fn from(error: RoomError) -> Self {
+        Self::Refuse(error)
+    }
+}
+
+/// What came of a change.
+#[derive(Debug, Clone)]
+pub(crate) enum Outcome {
+    /// A new event.
+    New(Box<Planned>),
+    /// Nothing is left to change: this event says it already.
+    Present(EventHash),
+}
+
+/// An event that is to be committed, with its place in the room.
+#[derive(Debug, Clone)]
+pub(crate) struct Planned {
+    pub(crate) pdu: Arc<Pdu>,
+    pub(crate) auth_depth: u64,
+    pub(crate) state_before: Root,
+    /// For a state event: what it changes in the current state.
+    pub(crate) sets: Option<EntryChange>,
+}
+
+/// An event's parts, once the state has told what they are.
+struct Shape {
+    kind: TimelineEventType,
+    state_key: Option<String>,
+    content: Box<RawValue>,
+}
+
+impl Desk {
+    /// A room that has no event yet.
+    pub(crate) fn blank(room_id: OwnedRoomId, rules: &'static RoomRules) -> Self {
+        let head = RoomHead {
+            room_version: rules.version().as_str().into(),
+            sequence: 0,
+            extremities: Vec::new(),
+            depth: 0,
+            state: Root::EMPTY,
+            current: CurrentState::Rows {
+                epoch: 0,
+                members: MemberCounts::default(),
+            },
+        };
+        Self::new(room_id, rules, head)
+    }
+
+    pub(crate) fn new(room_id: OwnedRoomId, rules: &'static RoomRules, head: RoomHead) -> Self {
+        let (working, shelf) = (WorkingSet::new(), BTreeMap::new());
+        Self {
+            room_id,
+            rules,
+            head,
+            working,
+            known: Known::New,
+            shelf,
+        }
+    }
+
+    /// Puts an event on the shelf.
+    pub(crate) fn shelve(&mut self, event: Shelved) {
+        self.shelf.insert(event.pdu.hash(), event);
+    }
+
+    /// Whether an event is on the shelf.
+    pub(crate) fn holds(&self, hash: EventHash) -> bool {
+        self.shelf.contains_key(&hash)
+    }
+
+    /// Makes room for the next batches. Only between commits: what is planned and not committed
+    /// can be gathered nowhere else.
+    pub(crate) fn tidy(&mut self, state_bytes_max: usize) {
+        self.working.shrink(state_bytes_max);
+        if self.shelf.len() > SHELF_EVENTS_MAX {
+            self.shelf.clear();
+        }
+    }
+
+    /// The tuples that planning this change will most likely ask for, so that they are gathered in
+    /// one go with those of other changes.
+    pub(crate) fn foresee(&self, sender: &UserId, change: &Change) -> BTreeSet<StateTuple> {
+        let shape = shape_blindly(change);
+        let mut keys = shape
+            .as_ref()
+            .and_then(|s| self.auth_keys(sender, s).ok())
+            .unwrap_or_default();
+        keys.push((StateEventType::RoomCreate, String::new()));
+        if let Some(Shape {
+            kind,
+            state_key: Some(state_key),
+            ..
+        }) = shape
+        {
+            keys.push((StateEventType::from(kind.to_string()), state_key));
+        }
+        keys.into_iter()
+            .filter_map(|(kind, key)| tuple(&kind, &key).ok())
+            .collect()
+    }
+
+    /// The event that the state has for the tuple.
+    pub(crate) fn entry(&self, tuple: &StateTuple) -> Result<Option<EventHash>, Stop> {
+        match self.working.get(self.head.state, tuple) {
+            Ok(found) => Ok(found),
+            Err(StateError::Missing(_)) => Err(Stop::Need(Need::Entry(tuple.clone()))),
+            Err(error) => Err(Stop::Refuse(RoomError::Fault(error.to_string()))),
+        }
+    }
+
+    fn state(&self, tuple: &StateTuple) -> Result<Option<&Shelved>, Stop> {
+        let Some(hash) = self.entry(tuple)? else {
+            return Ok(None);
+        };
+        self.shelf
+            .get(&hash)
+            .map(Some)
+            .ok_or(Stop::Need(Need::Event(hash)))
+    }
+
+    /// Plans one change on top of everything planned before. On [`Stop`], nothing has changed.
+    pub(crate) fn plan(
+        &mut self,
+        identity: &Identity,
+        sender: &UserId,
+        change: &Change,
+        timestamp: MilliSecondsSinceUnixEpoch,
+    ) -> Result<Outcome, Stop> {
+        let shape = match self.shape(sender, change)? {
+            Ok(shape) => shape,
+            Err(present) => return Ok(Outcome::Present(present)),
+        };
+        let keys = self.auth_keys(sender, &shape)?;
+        let auth = self.look_up(&keys)?;
+        let cited: Vec<EventHash> = auth.iter().map(|(_, event)| event.pdu.hash()).collect();
+        let prev_events = self.prev_events();
+        let draft = Draft {
+            rules: self.rules,
+            room_id: Some(&self.room_id),
+            sender,
+            event_type: &shape.kind.to_string(),
+            state_key: shape.state_key.as_deref(),
+            content: shape.content.get(),
+            redacts: None,
+            prev_events: &prev_events,
+            auth_events: &cited,
+            depth: self.head.depth.saturating_add(1),
+            origin_server_ts: timestamp,
+        };
+        let pdu = draft
+            .sign(&identity.server_name, &identity.key)
+            .map_err(RoomError::from)?;
+        let depth = auth_depth(auth.iter().map(|(_, event)| event.auth_depth));
+        let event = Shelved {
+            pdu: Arc::new(pdu),
+            auth_depth: depth,
+        };
+        self.authorise(&event.pdu)?;
+        Ok(Outcome::New(Box::new(self.place(event, &prev_events)?)))
+    }
+
+    /// The first event of the room: allowed by its form alone.
+    pub(crate) fn plan_create(&mut self, create: Arc<Pdu>) -> Result<Planned, Stop> {
+        let verdict = check_state_independent(&create, |_| None)
+            .map_err(|error| RoomError::Fault(error.to_string()))?;
+        if let Verdict::Reject(rejection) = verdict {
+            return Err(Stop::Refuse(RoomError::InvalidRoomState(
+                rejection.to_string(),
+            )));
+        }
+        self.place(
+            Shelved {
+                pdu: create,
+                auth_depth: auth_depth([]),
+            },
+            &[],
+        )
+    }
+
+    /// Both checks of the authorisation rules, against the state before the event.
+    fn authorise(&self, pdu: &Pdu) -> Result<(), Stop> {
+        let refuse = |rejection: belfry_event::Rejection| {
+            Stop::Refuse(RoomError::Forbidden(rejection.to_string()))
+        };
+        for hash in auth_events_needed(pdu) {
+            if !self.holds(hash) {
+                return Err(Stop::Need(Need::Event(hash)));
+            }
+        }
+        let lookup = |hash| self.shelf.get(&hash).map(|event| Arc::clone(&event.pdu));
+        let verdict = check_state_independent(pdu, lookup)
+            .map_err(|error| RoomError::Fault(error.to_string()))?;
+        verdict
+            .rejection()
+            .map_or(Ok(()), |rejection| Err(refuse(rejection)))?;
+        let needed = state_needed(pdu).map_err(refuse)?;
+        let state: BTreeMap<_, _> = self
+            .look_up(&needed)?
+            .into_iter()
+            .map(|((kind, key), event)| ((kind.to_string(), key), event.pdu))
+            .collect();
+        let verdict = check_state_dependent(pdu, |kind, key| {
+            state.get(&(kind.to_string(), key.to_owned())).cloned()
+        });
+        verdict
+            .rejection()
+            .map_or(Ok(()), |rejection| Err(refuse(rejection)))
+    }
+
+    /// Puts the event at the head of the room.
+    fn place(&mut self, event: Shelved, prev_events: &[EventHash]) -> Result<Planned, Stop> {
+        let state_before = self.head.state;
+        let hash = event.pdu.hash();
+        let sets = self.entry_change(&event.pdu)?;
+        if let Some(change) = &sets {
+            self.head.state = match self.working.set(state_before, change.tuple.clone(), hash) {
+                Ok(root) => root,
+                Err(StateError::Missing(_)) => {
+                    return Err(Stop::Need(Need::Entry(change.tuple.clone())));
+                }
+                Err(error) => return Err(RoomError::Fault(error.to_string()).into()),
+            };
+            if let CurrentState::Rows { members, .. } = &mut self.head.current {
+                let after = change.after.and_then(|row| row.membership);
+                *members = members.after(change.before, after);
+            }
+        }
+        self.head
+            .extremities
+            .retain(|old| !prev_events.contains(old));
+        self.head.extremities.push(hash);
+        self.head.extremities.sort_unstable();
+        self.head.depth = event.pdu.depth();
+        let planned = Planned {
+            pdu: Arc::clone(&event.pdu),
+            auth_depth: event.auth_depth,
+            state_before,
+            sets,
+        };
+        self.shelve(event);
+        Ok(planned)
+    }
+
+    /// What a state event changes in the current state.
+    fn entry_change(&self, event: &Pdu) -> Result<Option<EntryChange>, Stop> {
+        let Some(key) = event.state_key() else {
+            return Ok(None);
+        };
+        let tuple = tuple(&event.event_type().to_string().into(), key)?;
+        let is_member = tuple.event_type() == "m.room.member";
+        let membership = |event: &Pdu| {
+            let content = is_member.then(|| event.content_json());
+            content.and_then(belfry_data::Membership::from_content)
+        };
+        let before = self
+            .state(&tuple)?
+            .and_then(|before| membership(&before.pdu));
+        let after = CurrentRow {
+            event: event.hash(),
+            membership: membership(event),
+        };
+        Ok(Some(EntryChange {
+            tuple,
+            before,
+            after: Some(after),
+        }))
+    }
+
+    fn prev_events(&self) -> Vec<EventHash> {
+        self.head
+            .extremities
+            .iter()
+            .take(PREV_EVENTS_MAX)
+            .copied()
+            .collect()
+    }
+
+    /// The state's events for these keys, those that it has.
+    fn look_up(&self, keys: &[StateMapKey]) -> Result<Vec<(StateMapKey, Shelved)>, Stop> {
+        let mut found = Vec::with_capacity(keys.len());
+        for (kind, key) in keys {
+            if let Some(event) = self.state(&tuple(kind, key)?)? {
+                found.push(((kind.clone(), key.clone()), event.clone()));
+            }
+        }
+        Ok(found)
+    }
+
+    fn auth_keys(&self, sender: &UserId, shape: &Shape) -> Result<Vec<StateMapKey>, RoomError> {
+        let key = shape.state_key.as_deref();
+        auth_types(self.rules, &shape.kind, sender, key, &shape.content)
+            .map_err(RoomError::BadContent)
+    }
+
+    /// The parts of the event, or the event that makes it needless.
+    fn shape(&self, sender: &UserId, change: &Change) -> Result<Result<Shape, EventHash>, Stop> {
+        match change {
+            Change::Member(membership) => self.shape_member(sender, membership),
+            Change::State {
+                kind,
+                state_key,
+                content,
+            } => {
+                let present = self.state(&tuple(&kind.to_string().into(), state_key)?)?;
+                if let Some(present) = present.filter(|it| says(&it.pdu, sender, content)) {
+                    return Ok(Err(present.pdu.hash()));
+                }
+                let state_key = Some(state_key.clone());
+                let (kind, content) = (kind.clone(), content.clone());
+                Ok(Ok(Shape {
+                    kind,
+                    state_key,
+                    content,
+                }))
+            }
+            Change::Message { .. } => {
+                let shape = shape_blindly(change);
+                let unwritable = || RoomError::BadContent("the content cannot be written".into());
+                Ok(Ok(shape.ok_or_else(unwritable)?))
+            }
+        }
+    }
+
+    fn shape_member(
+        &self,
+        sender: &UserId,
+        change: &Membership,
+    ) -> Result<Result<Shape, EventHash>, Stop> {
+        let target = tuple(&StateEventType::RoomMember, change.target.as_str())?;
+        let present = self.state(&target)?;
+        let membership = present.and_then(|event| membership_of(&event.pdu));
+        match (change.fit(membership.as_ref(), sender), present) {
+            (Fit::Already, Some(present)) => Ok(Err(present.pdu.hash())),
+            (Fit::Misfit(reason), _) => Err(RoomError::Forbidden(reason.to_owned()).into()),
+            _ => Ok(Ok(member_shape(change)?)),
+        }
+    }
+}
+
+/// The parts of the event as far as they do not depend on the state.
+fn shape_blindly(change: &Change) -> Option<Shape> {
+    Some(match change {
+        Change::Message { kind, content } => Shape {
+            kind: kind.clone(),
+            state_key: None,
+            content: content.clone(),
+        },
+        Change::State {
+            kind,
+            state_key,
+            content,
+        } => Shape {
+            kind: kind.clone(),
+            state_key: Some(state_key.clone()),
+            content: content.clone(),
+        },
+        Change::Member(membership) => member_shape(membership).ok()?,
+    })
+}
+/// The tuple, if its parts are short enough for an event.
+fn tuple(kind: &StateEventType, key: &str) -> Result<StateTuple, RoomError> {
+    StateTuple::new(kind.to_string(), key)
+        .map_err(|error| RoomError::BadParameter(error.to_string()))
+}
+
+/// The `membership` of a member event.
+pub(crate) fn membership_of(event: &Pdu) -> Option<MembershipState> {
+    #[derive(serde::Deserialize)]
+    struct Content {
+        membership: MembershipState,
+    }
+    serde_json::from_str(event.content_json())
+        .ok()
+        .map(|content: Content| content.membership)
+}
+
+/// Whether the event is the sender's and has this very content.
+fn says(event: &Pdu, sender: &UserId, content: &RawValue) -> bool {
+    event.sender() == sender
+        && canonical_json(content.get().as_bytes(), Numbers::Normalised)
+            .is_ok_and(|canonical| canonical == event.content_json())
+}
+
+fn member_shape(change: &Membership) -> Result<Shape, RoomError> {
+    Ok(Shape {
+        kind: TimelineEventType::RoomMember,
+        state_key: Some(change.target.to_string()),
+        content: raw(&change.content().into())?,
+    })
+}
+
+fn raw(value: &serde_json::Value) -> Result<Box<RawValue>, RoomError> {
+    serde_json::value::to_raw_value(value).map_err(|error| RoomError::BadContent(error.to_string()))
+}

@@ -1,0 +1,106 @@
+//! Why a request to a room has no result.
+//!
+//! It exists so that every caller handles the same few outcomes; it knows nothing of HTTP statuses
+//! and error codes, which `api` gives to each variant.
+
+use belfry_data::{CommitError, ReadError, Unavailable, WritesError};
+use belfry_event::DraftError;
+
+use crate::create::Unfit;
+
+/// Why something was not done in a room, or a room was not created. In every case but
+/// [`RoomError::Unsure`], nothing was changed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RoomError {
+    /// This server knows no such room.
+    #[error("the room is not known to this server")]
+    UnknownRoom,
+    /// This server cannot take part in rooms of this version.
+    #[error("room version {0} is not supported; choose one that /capabilities lists")]
+    UnsupportedVersion(String),
+    /// The room's rules do not allow it; the text may be shown to the sender.
+    #[error("{0}")]
+    Forbidden(String),
+    /// The content is no JSON object, or holds what no event may hold.
+    #[error("{0}")]
+    BadContent(String),
+    /// The event would be larger than events may be.
+    #[error("{0}")]
+    EventTooLarge(String),
+    /// An ID, type or state key is not well-formed or too long.
+    #[error("{0}")]
+    BadParameter(String),
+    /// The parameters describe a room that its own rules do not allow.
+    #[error("the room described is not possible: {0}")]
+    InvalidRoomState(String),
+    /// The room described does not fit into one commit.
+    #[error("the room has too much initial state; send some of it after the room is created")]
+    TooMuchInitialState,
+    /// More requests wait for this room, or for rooms in all, than the server holds.
+    #[error("too many requests wait for this room; try again in a moment")]
+    Busy,
+    /// The database takes no writes, or does not answer.
+    #[error("{0}")]
+    Unavailable(String),
+    /// The database failed while it wrote: the same request with the same transaction ID finds
+    /// out whether it was done.
+    #[error("the server does not know whether this was done; ask again")]
+    Unsure,
+    /// Something that cannot be, which the log tells more of.
+    #[error("the room could not be worked on: {0}")]
+    Fault(String),
+}
+
+impl From<ReadError> for RoomError {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Expired | ReadError::Unavailable(_) => Self::Unavailable(error.to_string()),
+            ReadError::TooLarge | ReadError::Corrupt(_) => Self::Fault(error.to_string()),
+        }
+    }
+}
+
+impl From<CommitError> for RoomError {
+    fn from(error: CommitError) -> Self {
+        match error {
+            CommitError::Conflict | CommitError::Unavailable(Unavailable::Busy) => Self::Busy,
+            CommitError::Unavailable(_) => Self::Unavailable(error.to_string()),
+            CommitError::Unknown(_) => Self::Unsure,
+            CommitError::TooLarge(_) => Self::Fault(error.to_string()),
+        }
+    }
+}
+
+impl From<DraftError> for RoomError {
+    fn from(error: DraftError) -> Self {
+        match &error {
+            DraftError::Content(_) => Self::BadContent(error.to_string()),
+            DraftError::Format(format) if format.is_too_large() => {
+                Self::EventTooLarge(error.to_string())
+            }
+            DraftError::Format(_) => Self::BadParameter(error.to_string()),
+            DraftError::ForeignSender => Self::Forbidden(error.to_string()),
+        }
+    }
+}
+
+impl From<WritesError> for RoomError {
+    fn from(error: WritesError) -> Self {
+        match error {
+            WritesError::Limit(_) => Self::TooMuchInitialState,
+            WritesError::Sequence | WritesError::Extremities | WritesError::Epoch => {
+                Self::Fault(error.to_string())
+            }
+        }
+    }
+}
+
+impl From<Unfit> for RoomError {
+    fn from(error: Unfit) -> Self {
+        match error {
+            Unfit::Reserved(_) => Self::InvalidRoomState(error.to_string()),
+            Unfit::AdditionalCreators => Self::BadParameter(error.to_string()),
+            Unfit::Content(_) => Self::BadContent(error.to_string()),
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! The rooms of this server: one worker for each room that is being worked on.
+//!
+//! It exists so that a request finds its room's worker, wherever that is, through one door, and so
+//! that the number of workers and of waiting requests has a limit. It knows nothing of what the
+//! workers do.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use belfry_data::Engine;
+use belfry_env::Env;
+use belfry_event::{RoomRules, SigningKey};
+use ruma_common::{OwnedRoomId, OwnedServerName, RoomId};
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::create::CreateRoom;
+use crate::error::RoomError;
+use crate::job::{Append, Appended, Founding, Job, Reply};
+use crate::worker::Worker;
+
+/// Requests that wait for one room; more are answered [`RoomError::Busy`].
+pub const MAILBOX_JOBS_MAX: usize = 512;
+/// Rooms worked on at the same time; requests to further rooms are answered [`RoomError::Busy`].
+pub const WORKERS_MAX: usize = 10_000;
+/// How often a new room's ID is drawn anew when it is taken.
+const FOUNDING_ATTEMPTS_MAX: u32 = 4;
+/// Characters of the local part of room IDs, before room version 12.
+const ROOM_ID_CHARACTERS: usize = 18;
+
+/// Who this server is to others.
+#[derive(Debug)]
+pub struct Identity {
+    /// Its server name.
+    pub server_name: OwnedServerName,
+    /// What it signs its events with.
+    pub key: SigningKey,
+}
+
+/// What all workers share.
+pub(crate) struct Shared {
+    pub(crate) engine: Arc<dyn Engine>,
+    pub(crate) env: Env,
+    pub(crate) identity: Identity,
+    workers: Mutex<BTreeMap<OwnedRoomId, mpsc::Sender<Job>>>,
+    /// The last timestamp given to a create event: no two rooms of this server are created in the
+    /// same millisecond, for equal create events would be the same room (room version 12).
+    last_founded_ms: AtomicU64,
+}
+
+/// The door to the rooms. Cheap to clone.
+#[derive(Clone)]
+pub struct Rooms(Arc<Shared>);
+
+impl Rooms {
+    /// The rooms in the database, none of them worked on yet.
+    pub fn new(engine: Arc<dyn Engine>, env: Env, identity: Identity) -> Self {
+        Self(Arc::new(Shared {
+            engine,
+            env,
+            identity,
+            workers: Mutex::default(),
+            last_founded_ms: AtomicU64::new(0),
+        }))
+    }
+
+    /// Sends an event into a room and waits until it is durable.
+    pub async fn append(&self, room_id: &RoomId, append: Append) -> Result<Appended, RoomError> {
+        self.ask(room_id, |reply| Job::Append {
+            append: Box::new(append),
+            reply,
+        })
+        .await
+    }
+
+    /// Creates a room and waits until it is durable. All of its first events are in one commit.
+    pub async fn create(&self, request: CreateRoom) -> Result<OwnedRoomId, RoomError> {
+        let rules = RoomRules::new(&request.version)
+            .ok_or_else(|| RoomError::UnsupportedVersion(request.version.to_string()))?;
+        let request = Arc::new(request);
+        for _ in 0..FOUNDING_ATTEMPTS_MAX {
+            let founding = self.found(rules, &request)?;
+            let room_id = founding.room_id().to_owned();
+            let founding = Box::new(founding);
+            if self
+                .ask(&room_id, |reply| Job::Found { founding, reply })
+                .await?
+            {
+                return Ok(room_id);
+            }
+        }
+        Err(RoomError::Busy)
+    }
+
+    /// How many rooms are being worked on.
+    pub fn workers(&self) -> usize {
+        self.0.lock_workers().len()
+    }
+
+    fn found(
+        &self,
+        rules: &'static RoomRules,
+        request: &Arc<CreateRoom>,
+    ) -> Result<Founding, RoomError> {
+        let Shared {
+            env,
+            identity,
+            last_founded_ms,
+            ..
+        } = &*self.0;
+        let now_ms = env.clock.wall_ms();
+        let last = last_founded_ms
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |last| {
+                Some(now_ms.max(last + 1))
+            })
+            .unwrap_or_default();
+        let room_id = format!(
+            "!{}:{}",
+            env.random.token(ROOM_ID_CHARACTERS),
+            identity.server_name
+        );
+        Founding::new(
+            identity,
+            rules,
+            Arc::clone(request),
+            &room_id,
+            now_ms.max(last + 1),
+        )
+    }
+
+    async fn ask<T>(
+        &self,
+        room_id: &RoomId,
+        job: impl FnOnce(Reply<T>) -> Job,
+    ) -> Result<T, RoomError> {
+        let (reply, answer) = oneshot::channel();
+        self.0.post(room_id, job(reply))?;
+        // A worker that ends without an answer may have committed before.
+        answer.await.unwrap_or(Err(RoomError::Unsure))
+    }
+}
+
+impl Shared {
+    fn lock_workers(&self) -> MutexGuard<'_, BTreeMap<OwnedRoomId, mpsc::Sender<Job>>> {
+        self.workers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Hands the job to the room's worker, which is started if it is not there.
+    fn post(self: &Arc<Self>, room_id: &RoomId, job: Job) -> Result<(), RoomError> {
+        if self.env.shutdown.begun() {
+            return Err(RoomError::Unavailable(
+                "the server is stopping; try again later".into(),
+            ));
+        }
+        let mut workers = self.lock_workers();
+        let left = match workers.get(room_id) {
+            Some(worker) => hand(worker, job)?,
+            None => Some(job),
+        };
+        let Some(job) = left else { return Ok(()) };
+        if workers.len() >= WORKERS_MAX {
+            return Err(RoomError::Busy);
+        }
+        let (mailbox, inbox) = mpsc::channel(MAILBOX_JOBS_MAX);
+        hand(&mailbox, job)?;
+        workers.insert(room_id.to_owned(), mailbox);
+        let worker = Worker::new(Arc::clone(self), room_id.to_owned(), inbox);
+        self.env.tasks.spawn("room worker", worker.run());
+        Ok(())
+    }
+
+    /// Takes the worker off the list, so that the next job starts another; `false` if jobs came
+    /// in the meantime.
+    pub(crate) fn retire(&self, room_id: &RoomId, inbox: &mut mpsc::Receiver<Job>) -> bool {
+        let mut workers = self.lock_workers();
+        if !inbox.is_empty() {
+            return false;
+        }
+        inbox.close();
+        workers.remove(room_id);
+        true
+    }
+}
+
+/// Gives the job to the worker; gives it back if the worker has ended.
+fn hand(worker: &mpsc::Sender<Job>, job: Job) -> Result<Option<Job>, RoomError> {
+    match worker.try_send(job) {
+        Ok(()) => Ok(None),
+        Err(TrySendError::Full(_)) => Err(RoomError::Busy),
+        Err(TrySendError::Closed(job)) => Ok(Some(job)),
+    }
+}
