@@ -19,6 +19,7 @@ mod json_number;
 mod json_parser;
 mod key_ring;
 mod pdu;
+mod power;
 #[cfg(test)]
 mod property_tests;
 mod push;
@@ -62,6 +63,7 @@ pub use inbound::{Inbound, Verified};
 pub use json::{JSON_NESTING_MAX, JsonError, canonical_json};
 pub use key_ring::{KeyError, KeyRing, PublicKey, SignatureError};
 pub use pdu::{Pdu, UnreadableEvent};
+pub use power::may_redact_others;
 pub use push::{EventNotifier, NoPushEvent, Notification, OUTCOMES_MAX, PushRoom};
 pub use resolve::{
     Answers, Budget, CITERS_MAX, EDGES_MAX, EVENTS_MAX, FORKS_MAX, GATHER_MAX, Resolution,

@@ -9,6 +9,7 @@ use belfry_data::RoomReader;
 use belfry_event::{EventHash, RoomRules};
 use ruma_common::OwnedRoomId;
 
+use crate::change::Change;
 use crate::error::RoomError;
 use crate::job::{Appended, Job, Txn};
 use crate::rooms::Shared;
@@ -34,9 +35,13 @@ impl Task {
         }
     }
 
-    /// Whether other jobs may be in the same batch.
+    /// Whether other jobs may be in the same batch, and batches be under way. A redaction
+    /// rewrites an event, which must be in the database for that.
     pub(crate) fn shares_batch(&self) -> bool {
-        matches!(self.job, Job::Append { .. })
+        match &self.job {
+            Job::Append { append, .. } => !matches!(append.change, Change::Redaction { .. }),
+            Job::Found { .. } => false,
+        }
     }
 
     /// The task for another attempt; answered and gone if it had its share of them.

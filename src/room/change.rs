@@ -4,7 +4,7 @@
 //! its state key and what its content will be, given the state it meets. It knows nothing of
 //! storage, of hashes and of where the request came from.
 
-use ruma_common::{OwnedUserId, UserId};
+use ruma_common::{OwnedEventId, OwnedUserId, UserId};
 use ruma_events::{TimelineEventType, room::member::MembershipState};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
@@ -31,6 +31,14 @@ pub enum Change {
     },
     /// A change of somebody's membership.
     Member(Membership),
+    /// A redaction (Client-Server API, "Redactions"): the content of an event of this room is
+    /// taken away. The sender's own, or with enough power anybody's.
+    Redaction {
+        /// The event to be redacted.
+        redacts: OwnedEventId,
+        /// The redaction's content, without the target: that is put where the room version has it.
+        content: Box<RawValue>,
+    },
 }
 
 /// A membership change asked for by a person, as opposed to a raw state event.

@@ -12,18 +12,17 @@ use belfry_data::{
     StateTuple, WorkingSet,
 };
 use belfry_event::{
-    Draft, EventHash, Numbers, PREV_EVENTS_MAX, Pdu, RoomRules, StateMapKey, Verdict, auth_depth,
-    auth_events_needed, auth_types, canonical_json, check_state_dependent, check_state_independent,
+    Draft, EventHash, PREV_EVENTS_MAX, Pdu, RoomRules, StateMapKey, Verdict, auth_depth,
+    auth_events_needed, check_state_dependent, check_state_independent, may_redact_others,
     state_needed,
 };
 use ruma_common::{MilliSecondsSinceUnixEpoch, OwnedRoomId, UserId};
-use ruma_events::room::member::MembershipState;
-use ruma_events::{StateEventType, TimelineEventType};
-use serde_json::value::RawValue;
+use ruma_events::StateEventType;
 
 use crate::change::{Change, Fit, Membership};
 use crate::error::RoomError;
 use crate::rooms::Identity;
+use crate::shape::{Shape, membership_of, says, tuple};
 
 /// Events that a desk holds between batches; with more, it starts anew.
 pub(crate) const SHELF_EVENTS_MAX: usize = 1_024;
@@ -109,13 +108,6 @@ pub(crate) struct Planned {
     pub(crate) sets: Option<EntryChange>,
 }
 
-/// An event's parts, once the state has told what they are.
-struct Shape {
-    kind: TimelineEventType,
-    state_key: Option<String>,
-    content: Box<RawValue>,
-}
-
 impl Desk {
     /// A room that has no event yet.
     pub(crate) fn blank(room_id: OwnedRoomId, rules: &'static RoomRules) -> Self {
@@ -167,22 +159,14 @@ impl Desk {
     /// The tuples that planning this change will most likely ask for, so that they are gathered in
     /// one go with those of other changes.
     pub(crate) fn foresee(&self, sender: &UserId, change: &Change) -> BTreeSet<StateTuple> {
-        let shape = shape_blindly(change);
-        let mut keys = shape
-            .as_ref()
-            .and_then(|s| self.auth_keys(sender, s).ok())
-            .unwrap_or_default();
+        let Ok(shape) = Shape::of(change) else {
+            return BTreeSet::new();
+        };
+        let mut keys = shape.auth_keys(self.rules, sender).unwrap_or_default();
         keys.push((StateEventType::RoomCreate, String::new()));
-        if let Some(Shape {
-            kind,
-            state_key: Some(state_key),
-            ..
-        }) = shape
-        {
-            keys.push((StateEventType::from(kind.to_string()), state_key));
-        }
-        keys.into_iter()
-            .filter_map(|(kind, key)| tuple(&kind, &key).ok())
+        let auth = keys.iter().map(|(kind, key)| tuple(kind, key));
+        auth.chain(shape.state_tuple())
+            .filter_map(Result::ok)
             .collect()
     }
 
@@ -217,7 +201,7 @@ impl Desk {
             Ok(shape) => shape,
             Err(present) => return Ok(Outcome::Present(present)),
         };
-        let keys = self.auth_keys(sender, &shape)?;
+        let keys = shape.auth_keys(self.rules, sender)?;
         let auth = self.look_up(&keys)?;
         let cited: Vec<EventHash> = auth.iter().map(|(_, event)| event.pdu.hash()).collect();
         let prev_events = self.prev_events();
@@ -228,7 +212,7 @@ impl Desk {
             event_type: &shape.kind.to_string(),
             state_key: shape.state_key.as_deref(),
             content: shape.content.get(),
-            redacts: None,
+            redacts: shape.redacts.as_deref(),
             prev_events: &prev_events,
             auth_events: &cited,
             depth: self.head.depth.saturating_add(1),
@@ -373,109 +357,45 @@ impl Desk {
         Ok(found)
     }
 
-    fn auth_keys(&self, sender: &UserId, shape: &Shape) -> Result<Vec<StateMapKey>, RoomError> {
-        let key = shape.state_key.as_deref();
-        auth_types(self.rules, &shape.kind, sender, key, &shape.content)
-            .map_err(RoomError::BadContent)
-    }
-
     /// The parts of the event, or the event that makes it needless.
     fn shape(&self, sender: &UserId, change: &Change) -> Result<Result<Shape, EventHash>, Stop> {
-        match change {
-            Change::Member(membership) => self.shape_member(sender, membership),
-            Change::State {
-                kind,
-                state_key,
-                content,
-            } => {
-                let present = self.state(&tuple(&kind.to_string().into(), state_key)?)?;
-                if let Some(present) = present.filter(|it| says(&it.pdu, sender, content)) {
-                    return Ok(Err(present.pdu.hash()));
-                }
-                let state_key = Some(state_key.clone());
-                let (kind, content) = (kind.clone(), content.clone());
-                Ok(Ok(Shape {
-                    kind,
-                    state_key,
-                    content,
-                }))
+        let shape = Shape::of(change)?;
+        let present = match shape.state_tuple() {
+            Some(tuple) => self.state(&tuple?)?,
+            None => None,
+        };
+        let needless = match change {
+            Change::Member(membership) => fits(membership, sender, present)?,
+            Change::State { content, .. } => {
+                present.is_some_and(|present| says(&present.pdu, sender, content))
             }
-            Change::Message { .. } => {
-                let shape = shape_blindly(change);
-                let unwritable = || RoomError::BadContent("the content cannot be written".into());
-                Ok(Ok(shape.ok_or_else(unwritable)?))
-            }
-        }
+            Change::Message { .. } | Change::Redaction { .. } => false,
+        };
+        Ok(match present.filter(|_| needless) {
+            Some(present) => Err(present.pdu.hash()),
+            None => Ok(shape),
+        })
     }
 
-    fn shape_member(
-        &self,
-        sender: &UserId,
-        change: &Membership,
-    ) -> Result<Result<Shape, EventHash>, Stop> {
-        let target = tuple(&StateEventType::RoomMember, change.target.as_str())?;
-        let present = self.state(&target)?;
-        let membership = present.and_then(|event| membership_of(&event.pdu));
-        match (change.fit(membership.as_ref(), sender), present) {
-            (Fit::Already, Some(present)) => Ok(Err(present.pdu.hash())),
-            (Fit::Misfit(reason), _) => Err(RoomError::Forbidden(reason.to_owned()).into()),
-            _ => Ok(Ok(member_shape(change)?)),
-        }
+    /// Whether the sender may redact events of others.
+    pub(crate) fn may_redact_others(&self, sender: &UserId) -> Result<bool, Stop> {
+        let create = self.state(&tuple(&StateEventType::RoomCreate, "")?)?;
+        let levels = self.state(&tuple(&StateEventType::RoomPowerLevels, "")?)?;
+        let levels = levels.map(|event| &event.pdu);
+        Ok(create.is_some_and(|create| may_redact_others(&create.pdu, levels, sender)))
     }
 }
 
-/// The parts of the event as far as they do not depend on the state.
-fn shape_blindly(change: &Change) -> Option<Shape> {
-    Some(match change {
-        Change::Message { kind, content } => Shape {
-            kind: kind.clone(),
-            state_key: None,
-            content: content.clone(),
-        },
-        Change::State {
-            kind,
-            state_key,
-            content,
-        } => Shape {
-            kind: kind.clone(),
-            state_key: Some(state_key.clone()),
-            content: content.clone(),
-        },
-        Change::Member(membership) => member_shape(membership).ok()?,
-    })
-}
-/// The tuple, if its parts are short enough for an event.
-fn tuple(kind: &StateEventType, key: &str) -> Result<StateTuple, RoomError> {
-    StateTuple::new(kind.to_string(), key)
-        .map_err(|error| RoomError::BadParameter(error.to_string()))
-}
-
-/// The `membership` of a member event.
-pub(crate) fn membership_of(event: &Pdu) -> Option<MembershipState> {
-    #[derive(serde::Deserialize)]
-    struct Content {
-        membership: MembershipState,
+/// Whether the membership is what it is to become already.
+fn fits(
+    change: &Membership,
+    sender: &UserId,
+    present: Option<&Shelved>,
+) -> Result<bool, RoomError> {
+    let membership = present.and_then(|event| membership_of(&event.pdu));
+    match change.fit(membership.as_ref(), sender) {
+        Fit::Already => Ok(true),
+        Fit::Send => Ok(false),
+        Fit::Misfit(reason) => Err(RoomError::Forbidden(reason.to_owned())),
     }
-    serde_json::from_str(event.content_json())
-        .ok()
-        .map(|content: Content| content.membership)
-}
-
-/// Whether the event is the sender's and has this very content.
-fn says(event: &Pdu, sender: &UserId, content: &RawValue) -> bool {
-    event.sender() == sender
-        && canonical_json(content.get().as_bytes(), Numbers::Normalised)
-            .is_ok_and(|canonical| canonical == event.content_json())
-}
-
-fn member_shape(change: &Membership) -> Result<Shape, RoomError> {
-    Ok(Shape {
-        kind: TimelineEventType::RoomMember,
-        state_key: Some(change.target.to_string()),
-        content: raw(&change.content().into())?,
-    })
-}
-
-fn raw(value: &serde_json::Value) -> Result<Box<RawValue>, RoomError> {
-    serde_json::value::to_raw_value(value).map_err(|error| RoomError::BadContent(error.to_string()))
 }

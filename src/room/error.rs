@@ -5,6 +5,7 @@
 
 use belfry_data::{CommitError, ReadError, Unavailable, WritesError};
 use belfry_event::DraftError;
+use belfry_policy::Denial;
 
 use crate::create::Unfit;
 
@@ -15,12 +16,18 @@ pub enum RoomError {
     /// This server knows no such room.
     #[error("the room is not known to this server")]
     UnknownRoom,
+    /// The room has no such event, as far as this server knows.
+    #[error("the room has no such event")]
+    UnknownEvent,
     /// This server cannot take part in rooms of this version.
     #[error("room version {0} is not supported; choose one that /capabilities lists")]
     UnsupportedVersion(String),
     /// The room's rules do not allow it; the text may be shown to the sender.
     #[error("{0}")]
     Forbidden(String),
+    /// The administration's policy does not allow it.
+    #[error("{0}")]
+    Denied(#[from] Denial),
     /// The content is no JSON object, or holds what no event may hold.
     #[error("{0}")]
     BadContent(String),

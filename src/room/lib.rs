@@ -16,10 +16,14 @@ mod create;
 mod desk;
 mod error;
 mod job;
+mod permission;
 mod planner;
 mod rooms;
+mod shape;
 mod worker;
 
+#[cfg(test)]
+mod fixture;
 #[cfg(test)]
 mod rooms_tests;
 

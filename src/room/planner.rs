@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use belfry_data::{
     Acceptance, Batch as Reads, Commit, NewEvent, Place, RoomReader, RoomWrites, Snapshot,
-    StateTuple,
+    StateTuple, StoredEvent,
 };
 use belfry_event::{EventHash, RoomRules};
 use ruma_common::{OwnedRoomId, RoomId, RoomVersionId};
@@ -22,8 +22,12 @@ use crate::rooms::Shared;
 
 /// How often planning one change may find something missing.
 const NEEDS_MAX: usize = 64;
-/// Bytes of events after which a batch ends. Their nodes, rows and logs come on top.
-const BATCH_BYTES_MAX: usize = 256 * 1024;
+/// Bytes after which a batch ends: half of what one commit holds.
+const BATCH_BYTES_MAX: usize = 512 * 1024;
+/// What an event costs in rows beside its own.
+const EVENT_ROWS_BYTES: usize = 2 * 1024;
+/// What a state event costs beside that: nodes of the state tree, entries, citations.
+const STATE_ROWS_BYTES: usize = 6 * 1024;
 /// How long a client's transaction ID is remembered: longer than clients try again.
 const TXN_KEPT_MS: u64 = 24 * 60 * 60 * 1000;
 
@@ -44,6 +48,7 @@ pub(crate) struct Planner<'a> {
     transactions: BTreeMap<Txn, EventHash>,
     planned: Vec<Planned>,
     written: Vec<(Txn, EventHash)>,
+    redacted: Option<(StoredEvent, EventHash)>,
     bytes: usize,
     now_ms: u64,
 }
@@ -62,6 +67,7 @@ impl<'a> Planner<'a> {
             transactions,
             planned,
             written,
+            redacted: None,
             bytes,
             now_ms,
         }
@@ -179,11 +185,16 @@ impl<'a> Planner<'a> {
         let Some(desk) = desk else {
             return Ok(Done::Refused(RoomError::UnknownRoom));
         };
+        let target = match self.target(desk, reader, append).await? {
+            Ok(target) => target,
+            Err(refused) => return Ok(Done::Refused(refused)),
+        };
         let at = append.timestamp_ms.unwrap_or(self.now_ms);
         match self.change(desk, reader, append, at).await? {
             Err(refused) => Ok(Done::Refused(refused)),
             Ok(outcome) => {
                 let (hash, repeated) = self.keep(outcome);
+                self.redacted = target.map(|target| (target, hash));
                 if let Some(txn) = &append.txn {
                     self.transactions.insert(txn.clone(), hash);
                     self.written.push((txn.clone(), hash));
@@ -193,12 +204,51 @@ impl<'a> Planner<'a> {
         }
     }
 
+    /// The event that a redaction takes the content of; `None` for what is no redaction.
+    async fn target(
+        &self,
+        desk: &mut Desk,
+        reader: &RoomReader<'_>,
+        append: &Append,
+    ) -> Result<Result<Option<StoredEvent>, RoomError>, RoomError> {
+        let Change::Redaction { redacts, .. } = &append.change else {
+            return Ok(Ok(None));
+        };
+        let Ok(hash) = EventHash::from_event_id(redacts, desk.rules.alphabet()) else {
+            return Ok(Err(RoomError::UnknownEvent));
+        };
+        let Some(stored) = reader
+            .event(hash)
+            .await?
+            .filter(|stored| stored.row.is_visible())
+        else {
+            return Ok(Err(RoomError::UnknownEvent));
+        };
+        let event = stored
+            .pdu(desk.rules)
+            .map_err(|error| RoomError::Fault(error.to_string()))?;
+        let powers = ["m.room.create", "m.room.power_levels"];
+        let tuples = powers
+            .into_iter()
+            .filter_map(|kind| StateTuple::new(kind, "").ok());
+        gather_entries(desk, reader, &tuples.collect::<Vec<_>>()).await?;
+        match desk.may_redact_others(&append.sender) {
+            Ok(others) if others || event.sender() == append.sender => Ok(Ok(Some(stored))),
+            Ok(_) => Ok(Err(RoomError::Forbidden(
+                "you may redact your own events only: your power level is too low".to_owned(),
+            ))),
+            Err(Stop::Refuse(error)) => Ok(Err(error)),
+            Err(Stop::Need(need)) => Err(RoomError::Fault(format!("{need:?} was gathered"))),
+        }
+    }
+
     fn keep(&mut self, outcome: Outcome) -> (EventHash, bool) {
         match outcome {
             Outcome::Present(hash) => (hash, true),
             Outcome::New(planned) => {
                 let hash = planned.pdu.hash();
-                self.bytes += planned.pdu.json().len();
+                let state = planned.sets.as_ref().map_or(0, |_| STATE_ROWS_BYTES);
+                self.bytes += planned.pdu.json().len() + EVENT_ROWS_BYTES + state;
                 self.planned.push(*planned);
                 (hash, false)
             }
@@ -277,7 +327,10 @@ impl<'a> Planner<'a> {
 
     /// The commit of everything planned, after which the desk stands at the next head.
     fn commit(&self, desk: &mut Option<Desk>) -> Result<Option<Commit>, RoomError> {
-        let Some(desk) = desk.as_mut().filter(|_| !self.planned.is_empty()) else {
+        // A transaction that changed nothing is remembered too: asked again after the room has
+        // moved on, it must not change anything then.
+        let nothing = self.planned.is_empty() && self.written.is_empty();
+        let Some(desk) = desk.as_mut().filter(|_| !nothing) else {
             return Ok(None);
         };
         let local = &self.shared.identity.server_name;
@@ -296,6 +349,9 @@ impl<'a> Planner<'a> {
             .collect();
         roots.push(desk.head.state);
         writes.nodes(desk.working.take_writes(&roots));
+        if let Some((target, by)) = &self.redacted {
+            writes.redact(target, *by);
+        }
         for (txn, event) in &self.written {
             writes.txn(&txn.row()?, *event, self.now_ms.saturating_add(TXN_KEPT_MS));
         }

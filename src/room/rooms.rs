@@ -17,7 +17,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::create::CreateRoom;
 use crate::error::RoomError;
-use crate::job::{Append, Appended, Founding, Job, Reply};
+use crate::job::{Append, Appended, Founding, Job, Reply, Txn};
 use crate::worker::Worker;
 
 /// Requests that wait for one room; more are answered [`RoomError::Busy`].
@@ -67,6 +67,7 @@ impl Rooms {
 
     /// Sends an event into a room and waits until it is durable.
     pub async fn append(&self, room_id: &RoomId, append: Append) -> Result<Appended, RoomError> {
+        append.txn.as_ref().map(Txn::row).transpose()?;
         self.ask(room_id, |reply| Job::Append {
             append: Box::new(append),
             reply,

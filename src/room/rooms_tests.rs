@@ -1,160 +1,20 @@
 //! Rooms on the memory engine, through [`Rooms`].
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use belfry_data::{Engine, RoomReader, StoredEvent, keyspaces};
-use belfry_env::{Env, SimulatedWall};
-use belfry_event::{RoomRules, SigningKey};
-use belfry_kv::{Direction, Fault, Memory};
-use ruma_common::{OwnedRoomId, RoomId, RoomVersionId, UserId, server_name, user_id};
-use serde_json::value::RawValue;
+use belfry_data::Engine;
+use belfry_event::{EventHash, RoomRules};
+use belfry_kv::Fault;
+use ruma_common::RoomVersionId;
 use serde_json::{Value, json};
 
+use crate::fixture::{
+    Server, alice, append, bob, content, futures, json_of, message, request, state, types,
+};
 use crate::*;
-
-const SEED: [u8; 32] = [7; 32];
-
-struct Server {
-    engine: Arc<Memory>,
-    rooms: Rooms,
-    env: Env,
-}
-
-impl Server {
-    fn new() -> Self {
-        Self::on(Arc::new(Memory::default()))
-    }
-
-    fn on(engine: Arc<Memory>) -> Self {
-        assert!(!keyspaces().is_empty());
-        let env = Env::simulated(1, &SimulatedWall::at(1_700_000_000_000));
-        let identity = Identity {
-            server_name: server_name!("x.example").to_owned(),
-            key: SigningKey::from_seed(&SEED, "a1").unwrap(),
-        };
-        let rooms = Rooms::new(
-            Arc::clone(&engine) as Arc<dyn Engine>,
-            env.clone(),
-            identity,
-        );
-        Self { engine, rooms, env }
-    }
-
-    async fn room(&self, preset: Preset) -> OwnedRoomId {
-        self.rooms.create(request(preset)).await.unwrap()
-    }
-
-    async fn act(
-        &self,
-        room: &RoomId,
-        sender: &UserId,
-        target: &UserId,
-        act: MemberAct,
-    ) -> Result<Appended, RoomError> {
-        let change = Change::Member(Membership::new(target, act));
-        self.rooms.append(room, append(sender, change)).await
-    }
-
-    async fn say(&self, room: &RoomId, sender: &UserId, body: &str) -> Result<Appended, RoomError> {
-        self.rooms.append(room, append(sender, message(body))).await
-    }
-
-    /// The room's visible events by arrival.
-    async fn log(&self, room: &RoomId) -> Vec<StoredEvent> {
-        let snapshot = self.engine.snapshot().await.unwrap();
-        let reader = RoomReader::new(&*snapshot, room);
-        let page = reader
-            .log(
-                belfry_data::STAMP_FIRST,
-                belfry_data::STAMP_LAST,
-                Direction::Forward,
-                10_000,
-            )
-            .await
-            .unwrap();
-        let hashes: Vec<_> = page.entries.iter().map(|(_, hash)| *hash).collect();
-        reader
-            .events(&hashes)
-            .await
-            .unwrap()
-            .into_iter()
-            .map(Option::unwrap)
-            .collect()
-    }
-
-    async fn stop(self) {
-        drop(self.rooms);
-        assert!(self.env.stop(Duration::from_secs(10)).await.is_clean());
-    }
-}
-
-fn alice() -> &'static UserId {
-    user_id!("@alice:x.example")
-}
-
-fn bob() -> &'static UserId {
-    user_id!("@bob:x.example")
-}
-
-fn request(preset: Preset) -> CreateRoom {
-    CreateRoom {
-        creator: alice().to_owned(),
-        profile: Profile {
-            displayname: Some("Alice".to_owned()),
-            avatar_url: None,
-        },
-        version: RoomVersionId::V12,
-        preset,
-        name: None,
-        topic: None,
-        alias: None,
-        invite: Vec::new(),
-        is_direct: false,
-        creation_content: serde_json::Map::new(),
-        initial_state: Vec::new(),
-        power_level_content_override: serde_json::Map::new(),
-    }
-}
-
-fn append(sender: &UserId, change: Change) -> Append {
-    Append {
-        sender: sender.to_owned(),
-        change,
-        txn: None,
-        timestamp_ms: None,
-    }
-}
-
-fn content(value: &Value) -> Box<RawValue> {
-    serde_json::value::to_raw_value(value).unwrap()
-}
-
-fn message(body: &str) -> Change {
-    let content = content(&json!({"msgtype": "m.text", "body": body}));
-    Change::Message {
-        kind: "m.room.message".into(),
-        content,
-    }
-}
-
-fn state(kind: &str, value: &Value) -> Change {
-    Change::State {
-        kind: kind.into(),
-        state_key: String::new(),
-        content: content(value),
-    }
-}
-
-fn json_of(event: &StoredEvent) -> Value {
-    serde_json::from_str(&event.row.json).unwrap()
-}
-
-fn types(log: &[StoredEvent]) -> Vec<String> {
-    log.iter()
-        .map(|event| json_of(event)["type"].as_str().unwrap().to_owned())
-        .collect()
-}
 
 #[tokio::test(start_paused = true)]
 async fn a_room_of_every_version_is_created_joined_and_talked_in() {
@@ -392,10 +252,10 @@ async fn conflicts_and_unknown_outcomes_neither_lose_nor_repeat_an_event() {
     for fault in [Fault::Conflict, Fault::UnknownApplied, Fault::UnknownLost] {
         let server = Server::new();
         let room = server.room(Preset::PrivateChat).await;
-        let count = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+        let count = Arc::new(AtomicUsize::new(0));
         let injected = fault.clone();
         server.engine.set_faults(move |_| {
-            let n = count.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            let n = count.fetch_add(1, Ordering::Relaxed);
             if n.is_multiple_of(3) {
                 injected.clone()
             } else {
@@ -417,7 +277,7 @@ async fn conflicts_and_unknown_outcomes_neither_lose_nor_repeat_an_event() {
             sent.iter().find(|s| s.is_err())
         );
         let log = server.log(&room).await;
-        let bodies: std::collections::BTreeSet<_> = log
+        let bodies: BTreeSet<_> = log
             .iter()
             .filter_map(|event| {
                 json_of(event)["content"]["body"]
@@ -484,16 +344,74 @@ async fn too_large_an_event_and_bad_content_are_told_apart() {
     server.stop().await;
 }
 
-/// All of them at once; answers in order.
-async fn futures<F: Future + Send + 'static>(all: impl Iterator<Item = F>) -> Vec<F::Output>
-where
-    F::Output: Send + 'static,
-{
-    let mut set = tokio::task::JoinSet::new();
-    for (number, future) in all.enumerate() {
-        set.spawn(async move { (number, future.await) });
-    }
-    let mut done = set.join_all().await;
-    done.sort_by_key(|(number, _)| *number);
-    done.into_iter().map(|(_, output)| output).collect()
+#[tokio::test(start_paused = true)]
+async fn a_redaction_marks_its_target_and_needs_the_right() {
+    let server = Server::new();
+    let room = server.room(Preset::PublicChat).await;
+    server
+        .act(&room, bob(), bob(), MemberAct::Join)
+        .await
+        .unwrap();
+    let said = server.say(&room, alice(), "oops").await.unwrap();
+    let redact = |sender, event_id: &ruma_common::EventId| {
+        let redacts = event_id.to_owned();
+        let content = content(&json!({"reason": "typo"}));
+        append(sender, Change::Redaction { redacts, content })
+    };
+    let refused = server
+        .rooms
+        .append(&room, redact(bob(), &said.event_id))
+        .await;
+    assert!(
+        matches!(refused, Err(RoomError::Forbidden(_))),
+        "{refused:?}"
+    );
+    let nowhere = EventHash::from([9; 32]).to_event_id(belfry_event::Alphabet::UrlSafe);
+    let unknown = server.rooms.append(&room, redact(alice(), &nowhere)).await;
+    assert_eq!(unknown.unwrap_err(), RoomError::UnknownEvent);
+    // While messages are under way: the target must be found all the same.
+    let (_, own, _) = tokio::join!(
+        server.say(&room, bob(), "1"),
+        server.rooms.append(&room, redact(alice(), &said.event_id)),
+        server.say(&room, bob(), "2"),
+    );
+    let own = own.unwrap();
+    let log = server.log(&room).await;
+    let target = log.iter().find(|event| event.hash == said.hash).unwrap();
+    assert_eq!(target.row.redacted_by, Some(own.hash));
+    let redaction = log.iter().find(|event| event.hash == own.hash).unwrap();
+    assert_eq!(
+        json_of(redaction)["content"]["redacts"],
+        said.event_id.as_str()
+    );
+    assert_eq!(json_of(redaction)["content"]["reason"], "typo");
+    server.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_transaction_that_changed_nothing_changes_nothing_later() {
+    let server = Server::new();
+    let room = server.room(Preset::PrivateChat).await;
+    let topic = |text: &str| append(alice(), state("m.room.topic", &json!({"topic": text})));
+    let first = server.rooms.append(&room, topic("a")).await.unwrap();
+    let txn = Txn {
+        user: alice().to_owned(),
+        device: "D".into(),
+        scope: "state".to_owned(),
+        id: "1".to_owned(),
+    };
+    let same = Append {
+        txn: Some(txn),
+        ..topic("a")
+    };
+    assert_eq!(
+        server.rooms.append(&room, same.clone()).await.unwrap().hash,
+        first.hash
+    );
+    server.rooms.append(&room, topic("b")).await.unwrap();
+    assert_eq!(
+        server.rooms.append(&room, same).await.unwrap().hash,
+        first.hash
+    );
+    server.stop().await;
 }

@@ -79,10 +79,7 @@ impl Worker {
         loop {
             match self.turn().await {
                 Turn::Landed(landed) => self.land(landed).await,
-                Turn::Job(job) => {
-                    let tasks = self.take(Task::new(job));
-                    self.work(tasks).await;
-                }
+                Turn::Job(job) => self.again.push_back(Task::new(job)),
                 Turn::Again => {
                     let task = self.again.pop_front();
                     let tasks = task.map(|task| self.take(task)).unwrap_or_default();
@@ -96,10 +93,12 @@ impl Worker {
     }
 
     async fn turn(&mut self) -> Turn {
-        let may_fly = self.flights.len() < FLIGHTS_MAX;
-        if may_fly && !self.again.is_empty() {
+        let flying = self.flights.len();
+        let next = self.again.front();
+        if next.is_some_and(|task| flying == 0 || (task.shares_batch() && flying < FLIGHTS_MAX)) {
             return Turn::Again;
         }
+        let may_fly = flying < FLIGHTS_MAX && next.is_none();
         let env = &self.shared.env;
         let flying = self.flights.front_mut();
         let waits = flying.is_none();

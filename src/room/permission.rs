@@ -1,0 +1,85 @@
+//! What policy is asked before a user's request reaches a room.
+//!
+//! It exists so that every change has one name in policy's words. It knows no policy, and nothing
+//! of what the room's own rules say.
+
+use belfry_policy::{Account, Action, DEFAULT_CLASS, Denial, Request, Requester, Room, Rules};
+use ruma_common::{OwnedRoomId, RoomId};
+
+use crate::change::{Change, MemberAct};
+use crate::create::CreateRoom;
+use crate::error::RoomError;
+use crate::job::{Append, Appended};
+use crate::rooms::Rooms;
+
+impl Rooms {
+    /// [`Rooms::append`] for an account of this server, if policy allows it.
+    pub async fn append_as(
+        &self,
+        rules: &Rules,
+        account: Account<'_>,
+        room_id: &RoomId,
+        append: Append,
+    ) -> Result<Appended, RoomError> {
+        permit(rules, account, room_id, &append.change)?;
+        self.append(room_id, append).await
+    }
+
+    /// [`Rooms::create`] for an account of this server, if policy allows it and its invites.
+    pub async fn create_as(
+        &self,
+        rules: &Rules,
+        account: Account<'_>,
+        request: CreateRoom,
+    ) -> Result<OwnedRoomId, RoomError> {
+        let requester = Requester::Account(account);
+        let class = Room {
+            id: None,
+            class: DEFAULT_CLASS,
+        };
+        let wanted = Request::new(requester, Action::CreateRoom).in_room(class);
+        belfry_policy::decide(rules, &wanted).into_result()?;
+        for user in &request.invite {
+            let invite = Request::new(requester, Action::Invite).in_room(class);
+            let invite = invite.with_peer(user.server_name());
+            belfry_policy::decide(rules, &invite).into_result()?;
+        }
+        self.create(request).await
+    }
+}
+
+/// Asks whether the account may make this change in this room.
+fn permit(
+    rules: &Rules,
+    account: Account<'_>,
+    room_id: &RoomId,
+    change: &Change,
+) -> Result<(), Denial> {
+    let room = Room {
+        id: Some(room_id),
+        class: DEFAULT_CLASS,
+    };
+    let request = Request::new(Requester::Account(account), action(change)).in_room(room);
+    let request = match change {
+        Change::Member(change) if change.act == MemberAct::Invite => {
+            request.with_peer(change.target.server_name())
+        }
+        _ => request,
+    };
+    belfry_policy::decide(rules, &request).into_result()
+}
+
+fn action(change: &Change) -> Action {
+    match change {
+        Change::Message { .. } => Action::Send,
+        Change::State { .. } => Action::Moderate,
+        Change::Redaction { .. } => Action::RedactOwn,
+        Change::Member(change) => match change.act {
+            MemberAct::Join => Action::Join,
+            MemberAct::Leave => Action::Leave,
+            MemberAct::Knock => Action::Knock,
+            MemberAct::Invite => Action::Invite,
+            MemberAct::Kick | MemberAct::Ban | MemberAct::Unban => Action::Moderate,
+        },
+    }
+}
