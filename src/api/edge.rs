@@ -86,6 +86,18 @@ impl Edge {
         &self.0.limits
     }
 
+    /// Whether [`Self::charge`] would find a token; takes none.
+    pub fn check(&self, limit: Limit, subject: &Subject) -> Result<(), ApiError> {
+        let now = self.0.clock.now();
+        Ok(self.0.limits.check(limit, subject, now)?)
+    }
+
+    /// Takes a token if there is one, for what has happened already.
+    pub fn charge_anyway(&self, limit: Limit, subject: Subject) {
+        let now = self.0.clock.now();
+        let _empty = self.0.limits.charge(limit, subject, now);
+    }
+
     /// Takes one token from the subject's bucket, or is the answer 429.
     pub fn charge(&self, limit: Limit, subject: Subject) -> Result<(), ApiError> {
         let now = self.0.clock.now();

@@ -3,6 +3,7 @@
 //! The only place that names statuses. One file for each family of errors, each a table. A fault's
 //! text stays in the log: it may name files, keys or people.
 
+mod account;
 mod edge;
 mod policy;
 mod rate;

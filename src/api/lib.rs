@@ -25,6 +25,16 @@
 //! 4. If the domain call can fail in a new way, give the variant a row in `error`.
 //! 5. Test it through the router, with answers parsed by ruma's client types.
 
+mod client;
 pub mod edge;
 pub mod error;
 pub mod rate;
+mod routes;
+mod state;
+mod wire;
+
+#[cfg(test)]
+mod fixture;
+
+pub use routes::{UNSTABLE_FEATURES, VERSIONS, router};
+pub use state::{About, Api};

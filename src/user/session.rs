@@ -11,7 +11,7 @@ use ruma_common::{OwnedDeviceId, OwnedUserId, UserId};
 
 use crate::{
     Requester, Users, account::RegisterError, bearer::Tokens, device::DEVICE_NAME_BYTES_MAX,
-    fault::Fault, name, store::Tries,
+    fault::Fault, name, password::PASSWORD_BYTES_MAX, store::Tries,
 };
 
 /// Longest device ID that a client may choose.
@@ -51,6 +51,9 @@ pub enum SignInError {
     /// No such account, or another password: the same answer, in the same time.
     #[error("the name or the password is wrong")]
     Wrong,
+    /// No password is that long.
+    #[error("passwords have at most {PASSWORD_BYTES_MAX} bytes")]
+    TooLong,
     /// The account is closed for ever.
     #[error("this account was deactivated")]
     Deactivated,
@@ -88,6 +91,9 @@ impl Users {
         password: &str,
         device: &NewDevice,
     ) -> Result<Session, SignInError> {
+        if password.len() > PASSWORD_BYTES_MAX {
+            return Err(SignInError::TooLong);
+        }
         let user_id = self.verify_password(name, password).await?;
         self.open_session(&user_id, device).await
     }

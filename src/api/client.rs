@@ -1,0 +1,21 @@
+//! Handlers of the client-server API, a file for each group of endpoints.
+//!
+//! A handler translates: from ruma's request to a call of a domain crate and back. Rules live in
+//! the domain, statuses in `error`.
+
+pub(crate) mod account;
+pub(crate) mod account_data;
+pub(crate) mod device;
+pub(crate) mod filter;
+pub(crate) mod profile;
+pub(crate) mod register;
+pub(crate) mod server;
+pub(crate) mod session;
+mod uia;
+
+#[cfg(test)]
+mod account_tests;
+#[cfg(test)]
+mod register_tests;
+#[cfg(test)]
+mod session_tests;

@@ -1,0 +1,301 @@
+//! A whole server for tests of handlers: the real router, a memory engine, a simulated clock.
+//!
+//! Dropping it fails the test if a task is left, or if something was logged as a warning or an
+//! error that the test did not expect.
+
+use std::{
+    borrow::Cow,
+    fmt::Write as _,
+    net::SocketAddr,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use axum::{Router, body::Body};
+use belfry_env::{Env, LeakCheck, Shutdown, SimulatedWall};
+use belfry_kv::Memory;
+use belfry_policy::Rules;
+use belfry_user::{NewAccount, NewDevice, PasswordOptions, Registration, UserOptions, Users};
+use bytes::Bytes;
+use http::{HeaderMap, Request, StatusCode, header};
+use ruma_client_api::uiaa::{
+    self, AuthData, MatrixUserIdentifier, UiaaInfo, UiaaResponse, UserIdentifier,
+};
+use ruma_common::{
+    OwnedUserId, RoomVersionId,
+    api::{
+        IncomingResponseExt as _, OutgoingRequest, OutgoingRequestExt as _, SupportedVersions,
+        auth_scheme::{AuthScheme, SendAccessToken},
+        error::{Error, FromHttpResponseError},
+        path_builder::PathBuilder,
+    },
+    owned_server_name,
+};
+use serde_json::Value;
+use tower::ServiceExt as _;
+use tracing::{Event, Level, Metadata, Subscriber, field::Visit, span};
+
+use crate::{
+    About, Api,
+    edge::{Edge, EdgeOptions, Peer, TrustedProxies},
+    rate::RateOptions,
+};
+
+const CHEAP: PasswordOptions = PasswordOptions {
+    memory_kib: 64,
+    passes: 1,
+    lanes: 1,
+    running_max: 1,
+    waiting_max: 100,
+    chars_min: 8,
+};
+
+/// The peer that requests come from unless a test says otherwise.
+const PEER: &str = "192.0.2.1:9";
+
+/// Where the pretended client believes the server to be.
+const BASE_URL: &str = "https://hs1";
+
+pub(crate) struct TestApp {
+    pub(crate) users: Users,
+    pub(crate) env: Env,
+    router: Router,
+    log: Log,
+    _leaks: LeakCheck,
+    _log: tracing::subscriber::DefaultGuard,
+}
+
+/// Somebody with a password and a token.
+pub(crate) struct Person {
+    pub(crate) user_id: OwnedUserId,
+    pub(crate) device_id: String,
+    pub(crate) token: String,
+}
+
+impl TestApp {
+    /// With open registration and the field's rate limits.
+    pub(crate) fn new() -> Self {
+        Self::with(Registration::Open)
+    }
+
+    pub(crate) fn with(registration: Registration) -> Self {
+        let log = Log::default();
+        let guard = tracing::subscriber::set_default(log.clone());
+        let env = Env::simulated(1, &SimulatedWall::at(1_700_000_000_000));
+        let options = UserOptions {
+            server_name: owned_server_name!("hs1"),
+            registration,
+            access_token_life: Some(Duration::from_mins(5)),
+            password: CHEAP,
+        };
+        let engine = Arc::new(Memory::default());
+        let users = Users::new(engine, env.clone(), Arc::new(Rules::default()), options).unwrap();
+        let edge = EdgeOptions {
+            trusted_proxies: TrustedProxies(Vec::new()),
+            rates: RateOptions::field_defaults(),
+        };
+        let api = Api {
+            edge: Edge::new(edge, env.clock.clone(), Shutdown::default()),
+            users: users.clone(),
+            about: About {
+                default_room_version: RoomVersionId::V12,
+            },
+        };
+        Self {
+            users,
+            router: crate::router(api),
+            _leaks: env.tasks.leak_check(),
+            env,
+            log,
+            _log: guard,
+        }
+    }
+
+    /// An account made without the API, which would count against its limits.
+    pub(crate) async fn person(&self, name: &str) -> Person {
+        let account = NewAccount {
+            username: Some(name.to_owned()),
+            password: Some("wordpass".to_owned()),
+            token: None,
+            device: Some(NewDevice::default()),
+        };
+        let (user_id, session) = self.users.register(account).await.unwrap();
+        let session = session.unwrap();
+        Person {
+            user_id,
+            device_id: session.device_id.to_string(),
+            token: session.tokens.access.reveal().to_owned(),
+        }
+    }
+
+    /// Sends a request as ruma's clients do, and parses the answer as they do.
+    pub(crate) async fn send<R>(
+        &self,
+        token: Option<&str>,
+        request: R,
+    ) -> Result<R::IncomingResponse, R::EndpointError>
+    where
+        R: OutgoingRequest,
+        for<'a> R::Authentication: AuthScheme<Input<'a> = SendAccessToken<'a>>,
+        for<'a> R::PathBuilder: PathBuilder<Input<'a> = Cow<'a, SupportedVersions>>,
+        R::EndpointError: std::fmt::Debug,
+    {
+        let token = token.map_or(SendAccessToken::None, SendAccessToken::Always);
+        let versions = ["v1.1".to_owned(), "v1.16".to_owned()];
+        let versions = SupportedVersions::from_parts(&versions, &[].into());
+        let request =
+            request.try_into_http_request::<Vec<u8>>(BASE_URL, token, Cow::Owned(versions));
+        let response = self.ask(request.unwrap().map(Body::from), PEER).await;
+        let (parts, body) = response.into_parts();
+        let response = http::Response::from_parts(parts, &body[..]);
+        R::IncomingResponse::try_from_http_response(response).map_err(|error| match error {
+            FromHttpResponseError::Server(error) => error,
+            error => panic!("an answer that ruma does not understand: {error:?}"),
+        })
+    }
+
+    /// Sends bytes. `peer` is an address and a port.
+    pub(crate) async fn raw_from(
+        &self,
+        peer: &str,
+        (method, path): (&str, &str),
+        token: Option<&str>,
+        body: impl Into<Body>,
+    ) -> (StatusCode, Value, HeaderMap) {
+        let mut request = Request::builder().method(method).uri(path);
+        if let Some(token) = token {
+            request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
+        }
+        let response = self.ask(request.body(body.into()).unwrap(), peer).await;
+        let (parts, body) = response.into_parts();
+        let json = serde_json::from_slice(&body).unwrap_or_default();
+        (parts.status, json, parts.headers)
+    }
+
+    /// Sends bytes from the usual peer; gives status and `errcode`.
+    pub(crate) async fn raw(
+        &self,
+        endpoint: (&str, &str),
+        token: Option<&str>,
+        body: impl Into<Body>,
+    ) -> (u16, String) {
+        let (status, json, _) = self.raw_from(PEER, endpoint, token, body).await;
+        let errcode = json["errcode"].as_str().unwrap_or_default();
+        (status.as_u16(), errcode.to_owned())
+    }
+
+    /// All that was logged so far, fields included.
+    pub(crate) fn logged(&self) -> String {
+        self.log.lock().text.clone()
+    }
+
+    async fn ask(&self, mut request: Request<Body>, peer: &str) -> http::Response<Bytes> {
+        let peer: SocketAddr = peer.parse().unwrap();
+        request.extensions_mut().insert(Peer::Address(peer));
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let body = axum::body::to_bytes(body, usize::MAX).await.unwrap();
+        http::Response::from_parts(parts, body)
+    }
+}
+
+impl Drop for TestApp {
+    fn drop(&mut self) {
+        let state = self.log.lock();
+        if !std::thread::panicking() {
+            assert!(state.alarms == 0, "unexpected warnings:\n{}", state.text);
+        }
+    }
+}
+
+/// Status and `errcode` of an error.
+pub(crate) fn code(error: &Error) -> (u16, String) {
+    let errcode = error.error_kind().map(|kind| kind.errcode().to_string());
+    (error.status_code.as_u16(), errcode.unwrap_or_default())
+}
+
+/// As [`code`] gives it.
+pub(crate) fn expect(status: u16, errcode: &str) -> (u16, String) {
+    (status, errcode.to_owned())
+}
+
+/// The challenge, if that is what the answer is.
+pub(crate) fn challenge<T: std::fmt::Debug>(answer: Result<T, UiaaResponse>) -> UiaaInfo {
+    match answer {
+        Err(UiaaResponse::AuthResponse(info)) => info,
+        other => panic!("no challenge: {other:?}"),
+    }
+}
+
+/// The error, if the answer is one and no challenge.
+pub(crate) fn refusal<T: std::fmt::Debug>(answer: Result<T, UiaaResponse>) -> (u16, String) {
+    match answer {
+        Err(UiaaResponse::MatrixError(error)) => code(&error),
+        other => panic!("no error: {other:?}"),
+    }
+}
+
+/// A password stage.
+pub(crate) fn password(name: &str, password: &str, session: Option<String>) -> AuthData {
+    let identifier = UserIdentifier::Matrix(MatrixUserIdentifier::new(name.to_owned()));
+    let mut data = uiaa::Password::new(identifier, password.to_owned());
+    data.session = session;
+    AuthData::Password(data)
+}
+
+/// A subscriber that keeps everything as text and counts what nobody should have to read.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<LogState>>);
+
+#[derive(Default)]
+struct LogState {
+    text: String,
+    alarms: usize,
+    spans: u64,
+}
+
+impl Log {
+    fn lock(&self) -> std::sync::MutexGuard<'_, LogState> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Visit for LogState {
+    fn record_debug(&mut self, field: &tracing::field::Field, value: &dyn std::fmt::Debug) {
+        write!(self.text, " {field}={value:?}").unwrap();
+    }
+}
+
+impl Subscriber for Log {
+    fn enabled(&self, _: &Metadata<'_>) -> bool {
+        true
+    }
+
+    fn new_span(&self, attributes: &span::Attributes<'_>) -> span::Id {
+        let mut state = self.lock();
+        state.text.push_str(attributes.metadata().name());
+        attributes.record(&mut *state);
+        state.text.push('\n');
+        state.spans += 1;
+        span::Id::from_u64(state.spans)
+    }
+
+    fn record(&self, _: &span::Id, values: &span::Record<'_>) {
+        values.record(&mut *self.lock());
+    }
+
+    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
+
+    fn event(&self, event: &Event<'_>) {
+        let mut state = self.lock();
+        let level = *event.metadata().level();
+        state.alarms += usize::from(level <= Level::WARN);
+        write!(state.text, "{level}").unwrap();
+        event.record(&mut *state);
+        state.text.push('\n');
+    }
+
+    fn enter(&self, _: &span::Id) {}
+
+    fn exit(&self, _: &span::Id) {}
+}

@@ -1,0 +1,93 @@
+//! The route table: every endpoint that is served, with the body that it takes.
+
+use axum::Router;
+
+use crate::{
+    client::{account, account_data, device, filter, profile, register, server, session},
+    edge::{Routes, Rule},
+    state::Api,
+};
+
+/// The versions of the client-server API that `/versions` claims. One is added when everything in
+/// it that a server must do is in the table below.
+pub const VERSIONS: &[&str] = &["v1.1"];
+
+/// Drafts that `/versions` claims: those whose endpoints are in the table under unstable paths.
+pub const UNSTABLE_FEATURES: &[&str] = &["uk.tcpip.msc4133", "uk.tcpip.msc4133.stable"];
+
+/// Everything that the server answers.
+pub fn router(api: Api) -> Router {
+    table().into_router(api)
+}
+
+fn table() -> Routes<Api> {
+    let routes = Routes::default();
+    let routes = about_the_server(routes);
+    let routes = signing_in_and_out(routes);
+    let routes = own_account(routes);
+    own_data(routes)
+}
+
+fn about_the_server(routes: Routes<Api>) -> Routes<Api> {
+    routes
+        .serve(Rule::NONE, server::versions)
+        .serve(Rule::NONE, server::capabilities)
+}
+
+fn signing_in_and_out(routes: Routes<Api>) -> Routes<Api> {
+    routes
+        .serve(Rule::NONE, register::available)
+        .serve(Rule::NONE, register::token_validity)
+        .serve(Rule::FORM, register::register)
+        .serve(Rule::NONE, session::login_types)
+        .serve(Rule::FORM, session::login)
+        .serve(Rule::FORM, session::refresh)
+        .serve(Rule::OPTIONAL.even_locked(), session::logout)
+        .serve(Rule::OPTIONAL.even_locked(), session::logout_all)
+}
+
+fn own_account(routes: Routes<Api>) -> Routes<Api> {
+    routes
+        .serve(Rule::NONE, account::whoami)
+        .serve(Rule::FORM, account::change_password)
+        .serve(Rule::OPTIONAL, account::deactivate)
+        .serve(Rule::NONE, device::list)
+        .serve(Rule::NONE, device::get)
+        .serve(Rule::OPTIONAL, device::rename)
+        .serve(Rule::OPTIONAL, device::delete)
+        .serve(Rule::FORM, device::delete_many)
+}
+
+fn own_data(routes: Routes<Api>) -> Routes<Api> {
+    routes
+        .serve(Rule::NONE, profile::get)
+        .serve(Rule::NONE, profile::get_field)
+        .serve(Rule::FORM, profile::set_field)
+        .serve(Rule::NONE, profile::delete_field)
+        .serve(Rule::NONE, account_data::get_global)
+        .serve(Rule::FORM, account_data::set_global)
+        .serve(Rule::NONE, account_data::get_in_room)
+        .serve(Rule::FORM, account_data::set_in_room)
+        .serve(Rule::FORM, filter::create)
+        .serve(Rule::NONE, filter::get)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn table_is_free_of_conflicts_and_serves_each_template_once() {
+        let table = table();
+        let mut served: Vec<_> = table
+            .served()
+            .iter()
+            .map(|(method, path)| format!("{method} {path}"))
+            .collect();
+        let all = served.len();
+        served.sort_unstable();
+        served.dedup();
+        assert_eq!(served.len(), all);
+        assert!(served.contains(&"GET /_matrix/client/v3/account/whoami".to_owned()));
+    }
+}

@@ -1,0 +1,5 @@
+//! Request types of our own, where ruma has none or its parser does not do.
+
+mod login;
+
+pub(crate) use login::Login;
