@@ -3,8 +3,10 @@
 //! It exists so that every change has one name in policy's words. It knows no policy, and nothing
 //! of what the room's own rules say.
 
-use belfry_policy::{Account, Action, DEFAULT_CLASS, Denial, Request, Requester, Room, Rules};
-use ruma_common::{OwnedRoomId, RoomId};
+use belfry_policy::{
+    Account, Action, DEFAULT_CLASS, Denial, Purpose, Request, Requester, Room, Rules,
+};
+use ruma_common::{OwnedRoomId, RoomId, UserId};
 
 use crate::change::{Change, MemberAct};
 use crate::create::CreateRoom;
@@ -41,8 +43,7 @@ impl Rooms {
         belfry_policy::decide(rules, &wanted).into_result()?;
         for user in &request.invite {
             let invite = Request::new(requester, Action::Invite).in_room(class);
-            let invite = invite.with_peer(user.server_name());
-            belfry_policy::decide(rules, &invite).into_result()?;
+            belfry_policy::decide(rules, &towards(invite, account, user)).into_result()?;
         }
         self.create(request).await
     }
@@ -62,11 +63,20 @@ fn permit(
     let request = Request::new(Requester::Account(account), action(change)).in_room(room);
     let request = match change {
         Change::Member(change) if change.act == MemberAct::Invite => {
-            request.with_peer(change.target.server_name())
+            towards(request, account, &change.target)
         }
         _ => request,
     };
     belfry_policy::decide(rules, &request).into_result()
+}
+
+/// The request, which concerns this user of whatever server.
+fn towards<'a>(request: Request<'a>, account: Account<'_>, user: &'a UserId) -> Request<'a> {
+    if user.server_name() == account.id.server_name() {
+        request
+    } else {
+        request.with_peer(user.server_name(), Purpose::Invite)
+    }
 }
 
 fn action(change: &Change) -> Action {
