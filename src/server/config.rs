@@ -14,12 +14,12 @@ mod value;
 use std::{
     fs::File,
     io::{self, Read},
-    path::{Path, PathBuf},
+    path::{self, Path, PathBuf},
 };
 
 use self::source::Source;
 pub(crate) use self::{
-    keys::{Config, Log, Storage},
+    keys::{Config, Log},
     sample::sample,
     secret::Secret,
     value::{Format, Level},
@@ -43,14 +43,14 @@ pub(crate) enum Invalid {
 impl Config {
     /// The folder that is the database engine's alone.
     pub(crate) fn database_folder(&self) -> PathBuf {
-        self.server.data_folder.join("db")
+        self.general.data_folder.join("db")
     }
 
     /// Where the signing key is, or will be at first start.
     pub(crate) fn signing_key_file(&self) -> PathBuf {
-        let server = &self.server;
-        let own = || server.data_folder.join("signing.key");
-        server.signing_key_file.clone().unwrap_or_else(own)
+        let general = &self.general;
+        let own = || general.data_folder.join("signing.key");
+        general.signing_key_file.clone().unwrap_or_else(own)
     }
 }
 
@@ -58,16 +58,24 @@ impl Config {
 /// folder, or from the present one.
 pub(crate) fn load(file: Option<&Path>) -> Result<Config, Invalid> {
     let Some(file) = file else {
-        return parse("", Path::new("-"), Path::new(""));
+        return parse("", Path::new("-"), &absolute(Path::new(".")));
     };
     let text = read(file).map_err(|cause| {
         Invalid::Unreadable(
             Message::new("config-unreadable")
                 .with("file", file)
-                .with_text("cause", cause),
+                .with_text("cause", &cause),
         )
     })?;
-    parse(&text, file, &folder_of(file))
+    let folder = file
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty());
+    parse(&text, file, &absolute(folder.unwrap_or(Path::new("."))))
+}
+
+/// The folder's name from the root, so that messages can be acted on from anywhere.
+fn absolute(folder: &Path) -> PathBuf {
+    path::absolute(folder).unwrap_or_else(|_| folder.to_owned())
 }
 
 fn parse(text: &str, file: &Path, folder: &Path) -> Result<Config, Invalid> {
@@ -98,10 +106,6 @@ fn read(file: &Path) -> io::Result<String> {
         ));
     }
     Ok(text)
-}
-
-fn folder_of(file: &Path) -> PathBuf {
-    file.parent().map(Path::to_path_buf).unwrap_or_default()
 }
 
 #[cfg(test)]

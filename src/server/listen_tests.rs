@@ -52,7 +52,7 @@ fn connect(env: &Env) -> DuplexStream {
     let (near, far) = tokio::io::duplex(PIPE_BYTES);
     let (router, own) = (router(env), env.clone());
     env.tasks.spawn("connection", async move {
-        connection(far, PEER, router, own).await
+        connection(far, PEER, router, own).await;
     });
     near
 }

@@ -7,18 +7,25 @@
 mod args;
 mod commands;
 mod config;
-#[cfg(test)]
 mod control;
+mod data_folder;
+mod database;
 mod exit;
 #[cfg(test)]
 mod listen;
 mod message;
 mod open_files;
+mod operation;
+mod restore;
+mod serve;
+mod show;
 mod signing_key;
 mod telemetry;
 mod text;
 
 use std::{env, process::ExitCode};
+
+use rustix::{fs::Mode, process::umask};
 
 use crate::{
     args::Unrun,
@@ -27,6 +34,8 @@ use crate::{
 };
 
 fn main() -> ExitCode {
+    // Whatever this process makes is for its own user only.
+    umask(Mode::from_raw_mode(0o077));
     let arguments: Vec<_> = env::args_os().collect();
     let text = Text::new(args::language(&arguments));
     let exit = match args::parse(&arguments, &text) {

@@ -9,7 +9,7 @@ use std::{borrow::Cow, collections::BTreeMap, path::Path};
 use serde::{Deserialize, Serialize};
 
 /// A sentence of the catalogue with its arguments.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Message {
     /// Which entry of `text/*.ftl`.
     pub(crate) id: Cow<'static, str>,
@@ -19,7 +19,7 @@ pub(crate) struct Message {
 }
 
 /// What stands in one gap.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub(crate) enum Gap {
     /// A number, which may choose between singular and plural.
@@ -49,7 +49,7 @@ impl Message {
     /// Fills the gap `name` with what the value displays: a path, or the cause that a library gave
     /// (those speak English).
     #[must_use]
-    pub(crate) fn with_text(self, name: &'static str, text: impl ToString) -> Self {
+    pub(crate) fn with_text(self, name: &'static str, text: &(impl ToString + ?Sized)) -> Self {
         self.with(name, text.to_string())
     }
 }

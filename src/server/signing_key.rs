@@ -78,7 +78,7 @@ impl SigningKey {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Self::load(file),
             Err(error) => Err(Message::new("key-unwritable")
                 .with("file", file)
-                .with_text("cause", error)),
+                .with_text("cause", &error)),
         }
     }
 

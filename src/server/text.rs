@@ -47,6 +47,10 @@ impl Language {
 
     /// The language asked for on the command line, else that of the environment (the first of
     /// `LC_ALL`, `LC_MESSAGES`, `LANG` that is set, as POSIX has it), else English.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the terminal's language is in the environment, not in the configuration"
+    )]
     pub(crate) fn choose(asked: Option<&str>) -> Self {
         let environment = || {
             ["LC_ALL", "LC_MESSAGES", "LANG"]

@@ -118,7 +118,9 @@ fn gather_messages(folder: &Path, found: &mut Vec<(String, BTreeSet<String>)>) {
         let name = path.to_string_lossy().into_owned();
         if path.is_dir() {
             gather_messages(&path, found);
-        } else if name.ends_with(".rs") && !name.ends_with("tests.rs") {
+        } else if path.extension().is_some_and(|extension| extension == "rs")
+            && !name.contains("tests")
+        {
             let source = fs::read_to_string(path).unwrap();
             for statement in source.split("Message::new(\"").skip(1) {
                 let (id, rest) = statement.split_once('"').unwrap();

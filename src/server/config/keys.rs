@@ -67,7 +67,7 @@ macro_rules! sections {
 
 sections! {
     /// Which server this is, and where its data are.
-    server: Server = "" {
+    general: General = "" {
         /// The part behind the colon of every user id, for ever.
         server_name: OwnedServerName = Raw::Text("localhost"),
         /// Database, signing key and control socket.
@@ -91,5 +91,11 @@ sections! {
     storage: Storage = "storage" {
         /// Memory for rows read from disk.
         block_cache_mib: Whole<8, 1_048_576> = Raw::Number(64),
+        /// Memory for rows that are not in tables on disk yet.
+        write_buffer_mib: Whole<4, 65_536> = Raw::Number(32),
+        /// Threads for reads that wait for the disk.
+        read_threads: Whole<1, 64> = Raw::Number(4),
+        /// Writes are refused while the disk has less free space.
+        free_disk_min_mib: Whole<16, 1_048_576> = Raw::Number(512),
     }
 }

@@ -18,7 +18,7 @@ pub(crate) fn sample(text: &Text) -> String {
             table = key.table;
             out.push('\n');
             out.push_str(&comment(&sentence(text, table, None)));
-            out.push_str(&format!("[{table}]\n"));
+            out.extend(["[", table, "]\n"]);
         }
         out.push('\n');
         out.push_str(&comment(&sentence(text, table, Some(key.name))));

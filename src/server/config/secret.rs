@@ -31,7 +31,7 @@ impl Secret {
         let refuse = |id, cause: &io::Error| {
             Message::new(id)
                 .with("file", file)
-                .with_text("cause", cause)
+                .with_text("cause", &cause)
         };
         let mut open = File::open(file).map_err(|cause| refuse("secret-unreadable", &cause))?;
         let metadata = open

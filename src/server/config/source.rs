@@ -138,7 +138,7 @@ impl<'a> Source<'a> {
         for entry in mem::take(&mut self.entries) {
             let key = dotted(&entry.table, &entry.name);
             let mut what = Message::new("config-unknown-key").with("key", key);
-            if let Some(nearest) = nearest(&entry.table, &entry.name) {
+            if let Some(nearest) = nearest(&entry) {
                 what = Message {
                     id: "config-unknown-key-near".into(),
                     ..what
@@ -171,17 +171,24 @@ pub(super) fn dotted(table: &str, name: &str) -> String {
 }
 
 /// The key that was probably meant: the most alike of the whole names, those of the same table
-/// first among equals.
-fn nearest(table: &str, name: &str) -> Option<String> {
-    let wrong = dotted(table, name);
+/// first among equals. For a table, the table.
+fn nearest(entry: &Entry<'_>) -> Option<String> {
+    let wrong = dotted(&entry.table, &entry.name);
+    if entry.value.get_ref().is_table() {
+        let likeness = |key: &Key| strsim::jaro_winkler(&wrong, key.table);
+        return most_alike(likeness).map(|key| format!("[{}]", key.table));
+    }
     let likeness = |key: &Key| {
         let whole = strsim::jaro_winkler(&wrong, &dotted(key.table, key.name));
-        let last = strsim::jaro_winkler(name, key.name);
-        whole.max(last) + if key.table == table { 0.1 } else { 0.0 }
+        let last = strsim::jaro_winkler(&entry.name, key.name);
+        whole.max(last) + if key.table == entry.table { 0.1 } else { 0.0 }
     };
+    most_alike(likeness).map(|key| dotted(key.table, key.name))
+}
+
+fn most_alike(likeness: impl Fn(&Key) -> f64) -> Option<&'static Key> {
     KEYS.iter()
         .max_by(|one, other| likeness(one).total_cmp(&likeness(other)))
-        .map(|key| dotted(key.table, key.name))
 }
 
 fn excerpt(text: &str) -> String {

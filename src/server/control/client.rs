@@ -23,7 +23,7 @@ pub(crate) async fn ask<A: for<'a> Deserialize<'a>>(
     let broken = |cause: io::Error| {
         Message::new("control-broken")
             .with("folder", folder)
-            .with_text("cause", cause)
+            .with_text("cause", &cause)
     };
     match connect(folder).await.map_err(broken)? {
         None => Ok(None),

@@ -37,7 +37,7 @@ impl Listener {
         let socket = bind_private(folder, &path).map_err(|cause| {
             Message::new("control-unbound")
                 .with("socket", path.as_path())
-                .with_text("cause", cause)
+                .with_text("cause", &cause)
         })?;
         Ok(Self { socket, path })
     }
@@ -118,7 +118,7 @@ where
         Ok(Ok(Some(request))) => work(&mut writer, env, perform(request)).await?,
         Ok(Ok(None)) | Err(_) => return Ok(()),
         Ok(Err(cause)) => {
-            Frame::Refused(Message::new("control-malformed").with_text("cause", cause))
+            Frame::Refused(Message::new("control-malformed").with_text("cause", &cause))
         }
     };
     send(&mut writer, env, &last).await

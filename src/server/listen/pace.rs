@@ -32,6 +32,8 @@ impl fmt::Display for TooSlow {
 
 impl Error for TooSlow {}
 
+type Alarm = Pin<Box<dyn Future<Output = ()> + Send>>;
+
 /// A body with a pace to keep.
 pub(super) struct Paced<B> {
     body: B,
@@ -39,7 +41,7 @@ pub(super) struct Paced<B> {
     bytes: u64,
     waited: Duration,
     /// Since when it is being waited for, and the alarm.
-    waiting: Option<(Moment, Pin<Box<dyn Future<Output = ()> + Send>>)>,
+    waiting: Option<(Moment, Alarm)>,
 }
 
 impl<B> Paced<B> {
@@ -60,7 +62,7 @@ impl<B> Paced<B> {
         let clock = &self.clock;
         let (_, alarm) = self.waiting.get_or_insert_with(|| {
             let own = clock.clone();
-            let alarm = Box::pin(async move { own.sleep(left).await });
+            let alarm: Alarm = Box::pin(async move { own.sleep(left).await });
             (clock.now(), alarm)
         });
         alarm.as_mut().poll(context)

@@ -71,20 +71,94 @@ config-log-level = The least important lines that are written: "error", "warn", 
 config-log-format = How a line looks: "text" for people, or "json" for log collectors.
 config-storage = The embedded database.
 config-storage-block-cache-mib = Memory for rows that were read from disk. More makes large servers faster.
+config-storage-write-buffer-mib = Memory for rows that are in the journal only. More makes bursts of writes cheaper.
+config-storage-read-threads = Threads for reads that wait for the disk. A fast disk can serve more at a time.
+config-storage-free-disk-min-mib = While the disk has less free space than this, writes are refused and reads go on; writes return by themselves when space does.
 
 ## The signing key
 
 key-present = The signing key { $id } is in { $file }.
 key-malformed = { $file } holds no signing key: its line must be "ed25519", a version such as "a_AbCd" and the seed of 32 bytes in base64.
 key-several = { $file } holds more than one signing key. Keep the one in use and remove the others.
+key-lost = There is no signing key in { $file }. Restore it from a backup. If it is lost for good, make a new one with "belfry key create".
 key-unwritable = The signing key cannot be written to { $file }: { $cause }. Check the folder's rights and free space.
+
+## The data folder and the database
+
+folder-unusable = The data folder { $folder } cannot be used: { $cause }.
+folder-exposed = Anybody may write in the data folder { $folder }. Run chmod o-w on it.
+folder-owner = The database { $folder } belongs to user { $owner }, but this process runs as user { $own }. Run it as the same user (sudo -u).
+
+db-absent = There is no database in { $folder }. Is it the right configuration?
+db-present = There is a database in { $folder } already. Move it away first; nothing was changed.
+db-locked = The database { $folder } is in use by another process. Stop that one, or give this one a data folder of its own.
+db-newer = The database { $folder } was written by a newer version ({ $what }). Install that version again, or restore the backup made before the upgrade. Nothing was changed.
+db-damaged = The database is damaged: { $what }. It was not opened and nothing was changed. Check the disk, then restore a backup.
+db-other-server = The database is that of the server { $pinned }, but the configuration says { $configured }. A server keeps its name for ever: correct server_name or data_folder. Nothing was changed.
+db-not-ours = The database { $folder } does not say which server it belongs to: it is damaged, or not a database of Belfry.
+db-unusable = The database { $folder } cannot be opened: { $cause }.
+db-unreadable = The database cannot be read: { $cause }.
+db-busy = A backup or a check is under way already. Wait until it is done.
+db-closing = The server is stopping. Try again once it has stopped.
+db-backup-exists = { $folder } exists already. Name a folder that does not.
+db-backup-failed = The backup cannot be written to { $folder }: { $cause }. Check the space and rights there; what there is of it is of no use.
+db-restore-failed = The backup { $folder } cannot be restored: { $cause }. Nothing was changed.
+db-restore-refused = The backup { $folder } was not restored. { $what }
+db-restore-running = A server runs on { $folder }. Stop it first.
 
 ## Starting and stopping
 
 entropy-missing = No random numbers: { $cause }.
 open-files-too-few = This process may open only { $limit } files; at least { $min } are needed. Raise the limit (LimitNOFILE= in the service, or ulimit -n).
+start-failed = The server cannot start: { $cause }.
+not-running = No server runs on { $folder }.
+stopped = The server has stopped.
 stop-late = The server has not ended within { $seconds } seconds. See its log.
 
 control-unbound = The control socket { $socket } cannot be made: { $cause }.
 control-broken = The server that runs on { $folder } does not answer: { $cause }. See its log.
 control-malformed = The server does not understand the request ({ $cause }). Is it of another version than this program?
+
+## Answers
+
+status-version = Version: { $value }
+status-server-name = Server name: { $value }
+status-pid = Process: { $value }
+status-uptime = Running for: { $value } s
+status-signing-key = Signing key: { $value }
+status-tasks = Tasks: { $value }
+status-panics = Panics (bugs to report): { $value }
+
+stats-disk = Tables on disk: { $value }
+stats-journal = Journal on disk: { $value }
+stats-free-disk = Free space on the disk: { $value }
+stats-cache = Block cache in memory: { $value }
+stats-write-buffers = Write buffers in memory: { $value }
+stats-commits = Commits since it was opened: { $value }
+stats-conflicts = Commits refused by a check: { $value }
+stats-commits-waiting = Commits that wait: { $value }
+stats-background-errors = Failed background work: { $value }
+
+finding-corrupt = Damaged: { $what }
+finding-undecodable = A row cannot be read: { $table } { $key } ({ $detail })
+finding-dangling = A row refers to one that is missing: { $table } { $key } ({ $detail })
+finding-orphan = A row belongs to nothing: { $table } { $key } ({ $detail })
+finding-hash = Content does not match its hash: { $table } { $key } ({ $detail })
+finding-state = A room’s state is not as it should be: { $table } { $key } ({ $detail })
+finding-member = What is stored of a member does not agree: { $table } { $key } ({ $detail })
+finding-count = A count is wrong: { $table } { $key } ({ $detail })
+finding-order = An event is in the wrong order: { $table } { $key } ({ $detail })
+finding-event = What is stored of an event does not match it: { $table } { $key } ({ $detail })
+finding-more = and { $count } more.
+check-clean =
+    No damage found in { $rows ->
+        [one] { $rows } row
+       *[other] { $rows } rows
+    } ({ $size }).
+check-findings =
+    { $findings ->
+        [one] { $findings } finding
+       *[other] { $findings } findings
+    } in { $rows } rows ({ $size }).
+backup-made = The backup is in { $folder }. The signing key is not in it: keep a copy of that elsewhere.
+restored = The backup is now the database { $folder }. The signing key is not part of a backup: put it back before the server starts.

@@ -71,20 +71,94 @@ config-log-level = Les lignes les moins importantes qui sont écrites : "error",
 config-log-format = L’aspect d’une ligne : "text" pour les personnes, ou "json" pour les collecteurs de journaux.
 config-storage = La base de données embarquée.
 config-storage-block-cache-mib = La mémoire pour les lignes lues sur le disque. Davantage accélère les grands serveurs.
+config-storage-write-buffer-mib = La mémoire pour les lignes qui ne sont encore que dans le journal. Davantage rend les rafales d’écritures moins coûteuses.
+config-storage-read-threads = Les fils d’exécution pour les lectures qui attendent le disque. Un disque rapide peut en servir davantage à la fois.
+config-storage-free-disk-min-mib = Tant que le disque a moins d’espace libre, les écritures sont refusées et les lectures continuent ; les écritures reprennent d’elles-mêmes quand l’espace revient.
 
 ## La clé de signature
 
 key-present = La clé de signature { $id } est dans { $file }.
 key-malformed = { $file } ne contient pas de clé de signature : sa ligne doit être « ed25519 », une version comme « a_AbCd » et la graine de 32 octets en base64.
 key-several = { $file } contient plusieurs clés de signature. Gardez celle qui sert et enlevez les autres.
+key-lost = Il n’y a pas de clé de signature dans { $file }. Restaurez-la d’une sauvegarde. Si elle est perdue pour de bon, créez-en une nouvelle avec « belfry key create ».
 key-unwritable = La clé de signature ne peut pas être écrite dans { $file } : { $cause }. Vérifiez les droits du dossier et l’espace libre.
+
+## Le dossier de données et la base de données
+
+folder-unusable = Le dossier de données { $folder } est inutilisable : { $cause }.
+folder-exposed = N’importe qui peut écrire dans le dossier de données { $folder }. Lancez chmod o-w dessus.
+folder-owner = La base de données { $folder } appartient à l’utilisateur { $owner }, mais ce processus tourne en tant qu’utilisateur { $own }. Lancez-le avec le même utilisateur (sudo -u).
+
+db-absent = Il n’y a pas de base de données dans { $folder }. Est-ce la bonne configuration ?
+db-present = Il y a déjà une base de données dans { $folder }. Déplacez-la d’abord ; rien n’a été changé.
+db-locked = La base de données { $folder } est utilisée par un autre processus. Arrêtez-le, ou donnez à celui-ci son propre dossier de données.
+db-newer = La base de données { $folder } a été écrite par une version plus récente ({ $what }). Réinstallez cette version, ou restaurez la sauvegarde d’avant la mise à jour. Rien n’a été changé.
+db-damaged = La base de données est endommagée : { $what }. Elle n’a pas été ouverte et rien n’a été changé. Vérifiez le disque, puis restaurez une sauvegarde.
+db-other-server = La base de données est celle du serveur { $pinned }, mais la configuration dit { $configured }. Un serveur garde son nom pour toujours : corrigez server_name ou data_folder. Rien n’a été changé.
+db-not-ours = La base de données { $folder } ne dit pas à quel serveur elle appartient : elle est endommagée, ou n’est pas une base de Belfry.
+db-unusable = La base de données { $folder } ne peut pas être ouverte : { $cause }.
+db-unreadable = La base de données ne peut pas être lue : { $cause }.
+db-busy = Une sauvegarde ou une vérification est déjà en cours. Attendez qu’elle soit finie.
+db-closing = Le serveur est en train de s’arrêter. Réessayez quand il sera arrêté.
+db-backup-exists = { $folder } existe déjà. Nommez un dossier qui n’existe pas.
+db-backup-failed = La sauvegarde ne peut pas être écrite dans { $folder } : { $cause }. Vérifiez l’espace et les droits ; ce qu’il y a d’elle est inutilisable.
+db-restore-failed = La sauvegarde { $folder } ne peut pas être restaurée : { $cause }. Rien n’a été changé.
+db-restore-refused = La sauvegarde { $folder } n’a pas été restaurée. { $what }
+db-restore-running = Un serveur tourne sur { $folder }. Arrêtez-le d’abord.
 
 ## Démarrage et arrêt
 
 entropy-missing = Pas de nombres aléatoires : { $cause }.
 open-files-too-few = Ce processus ne peut ouvrir que { $limit } fichiers ; il en faut au moins { $min }. Relevez la limite (LimitNOFILE= dans le service, ou ulimit -n).
+start-failed = Le serveur ne peut pas démarrer : { $cause }.
+not-running = Aucun serveur ne tourne sur { $folder }.
+stopped = Le serveur est arrêté.
 stop-late = Le serveur n’a pas fini en { $seconds } secondes. Voir son journal.
 
 control-unbound = Le socket de contrôle { $socket } ne peut pas être créé : { $cause }.
 control-broken = Le serveur qui tourne sur { $folder } ne répond pas : { $cause }. Voir son journal.
 control-malformed = Le serveur ne comprend pas la demande ({ $cause }). Est-il d’une autre version que ce programme ?
+
+## Réponses
+
+status-version = Version : { $value }
+status-server-name = Nom du serveur : { $value }
+status-pid = Processus : { $value }
+status-uptime = En marche depuis : { $value } s
+status-signing-key = Clé de signature : { $value }
+status-tasks = Tâches : { $value }
+status-panics = Paniques (bogues à signaler) : { $value }
+
+stats-disk = Tables sur le disque : { $value }
+stats-journal = Journal sur le disque : { $value }
+stats-free-disk = Espace libre sur le disque : { $value }
+stats-cache = Cache de blocs en mémoire : { $value }
+stats-write-buffers = Tampons d’écriture en mémoire : { $value }
+stats-commits = Transactions depuis l’ouverture : { $value }
+stats-conflicts = Transactions refusées par une condition : { $value }
+stats-commits-waiting = Transactions en attente : { $value }
+stats-background-errors = Travaux de fond échoués : { $value }
+
+finding-corrupt = Endommagé : { $what }
+finding-undecodable = Une ligne ne peut pas être lue : { $table } { $key } ({ $detail })
+finding-dangling = Une ligne renvoie à une ligne qui manque : { $table } { $key } ({ $detail })
+finding-orphan = Une ligne n’appartient à rien : { $table } { $key } ({ $detail })
+finding-hash = Un contenu ne correspond pas à son empreinte : { $table } { $key } ({ $detail })
+finding-state = L’état d’un salon n’est pas ce qu’il devrait être : { $table } { $key } ({ $detail })
+finding-member = Les données d’un membre se contredisent : { $table } { $key } ({ $detail })
+finding-count = Un compte est faux : { $table } { $key } ({ $detail })
+finding-order = Un évènement n’est pas dans le bon ordre : { $table } { $key } ({ $detail })
+finding-event = Les données d’un évènement ne lui correspondent pas : { $table } { $key } ({ $detail })
+finding-more = et { $count } de plus.
+check-clean =
+    Aucun dégât trouvé dans { $rows ->
+        [one] { $rows } ligne
+       *[other] { $rows } lignes
+    } ({ $size }).
+check-findings =
+    { $findings ->
+        [one] { $findings } dégât
+       *[other] { $findings } dégâts
+    } dans { $rows } lignes ({ $size }).
+backup-made = La sauvegarde est dans { $folder }. La clé de signature n’y est pas : gardez-en une copie ailleurs.
+restored = La sauvegarde est maintenant la base de données { $folder }. La clé de signature ne fait pas partie d’une sauvegarde : remettez-la avant de démarrer le serveur.

@@ -1,0 +1,164 @@
+//! What can be asked of a server over its control socket, and what it answers.
+//!
+//! To add a request: a variant of [`Request`] (or of [`DbRequest`], if it needs the database alone
+//! and so works while the server is stopped), a variant of [`Answer`], an arm in `perform`, a
+//! command in `args.rs` and the words for its answer in `show.rs`.
+
+use std::{path::PathBuf, sync::Arc};
+
+use belfry_env::{Env, Moment};
+use serde::{Deserialize, Serialize};
+
+use crate::{config::Config, database::Database, message::Message, signing_key::SigningKey};
+
+/// What is asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Request {
+    /// How the server does.
+    Status,
+    /// End.
+    Stop,
+    /// Something of the database.
+    Db(DbRequest),
+}
+
+/// What is asked of the database, by the running server or by a command that has opened it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum DbRequest {
+    /// Look for damage.
+    Check,
+    /// Count.
+    Stats,
+    /// Copy into a folder that does not exist yet; an absolute path.
+    Backup { folder: PathBuf },
+}
+
+/// What is answered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Answer {
+    Status(Status),
+    Stopping,
+    Check(Check),
+    Stats(Stats),
+    Backup(Backup),
+    /// Where the database is now.
+    Restored(PathBuf),
+}
+
+/// How the server does.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Status {
+    pub(crate) version: String,
+    pub(crate) server_name: String,
+    pub(crate) pid: u32,
+    pub(crate) uptime_s: u64,
+    /// The signing key's name.
+    pub(crate) signing_key: String,
+    /// Tasks that run now.
+    pub(crate) tasks: usize,
+    /// Tasks that have panicked since the start.
+    pub(crate) panics: u64,
+}
+
+/// What was found by reading all of the database.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Check {
+    /// Rows read; each one's checksum was compared.
+    pub(crate) rows: u64,
+    /// Their keys and values, uncompressed.
+    pub(crate) bytes: u64,
+    /// What is wrong; empty if nothing is.
+    pub(crate) findings: Vec<Message>,
+}
+
+/// How much of what is in the database. Sizes are estimates.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Stats {
+    pub(crate) tables: Vec<TableSize>,
+    /// What tables take on disk.
+    pub(crate) disk_bytes: u64,
+    /// What the journal takes on disk.
+    pub(crate) journal_bytes: u64,
+    /// Free space on the disk, if the system tells.
+    pub(crate) free_disk_bytes: Option<u64>,
+    /// Memory of the block cache in use.
+    pub(crate) cache_bytes: u64,
+    /// Memory of the write buffers in use.
+    pub(crate) write_buffer_bytes: u64,
+    /// Commits since the database was opened, those refused by a check, and those that wait.
+    pub(crate) commits: u64,
+    pub(crate) conflicts: u64,
+    pub(crate) commits_waiting: u64,
+    /// Failed background work since the database was opened.
+    pub(crate) background_errors: u64,
+}
+
+/// One table.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct TableSize {
+    pub(crate) name: String,
+    pub(crate) disk_bytes: u64,
+}
+
+/// A copy that was made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Backup {
+    /// Where it is.
+    pub(crate) folder: PathBuf,
+}
+
+/// What the running server answers from. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Operations {
+    env: Env,
+    database: Arc<Database>,
+    server_name: Arc<str>,
+    signing_key: Arc<str>,
+    started: Moment,
+}
+
+impl Operations {
+    /// Counts the uptime from now.
+    pub(crate) fn new(
+        env: Env,
+        database: Arc<Database>,
+        config: &Config,
+        key: &SigningKey,
+    ) -> Self {
+        Self {
+            started: env.clock.now(),
+            env,
+            database,
+            server_name: config.general.server_name.as_str().into(),
+            signing_key: key.id().into(),
+        }
+    }
+
+    /// Does what is asked.
+    pub(crate) async fn perform(self, request: Request) -> Result<Answer, Message> {
+        match request {
+            Request::Status => Ok(Answer::Status(self.status())),
+            Request::Stop => {
+                self.env.shutdown.begin();
+                Ok(Answer::Stopping)
+            }
+            Request::Db(request) => self.database.perform(request).await,
+        }
+    }
+
+    fn status(&self) -> Status {
+        let env = &self.env;
+        Status {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            server_name: self.server_name.to_string(),
+            pid: std::process::id(),
+            uptime_s: env.clock.now().since(self.started).as_secs(),
+            signing_key: self.signing_key.to_string(),
+            tasks: env.tasks.running().len(),
+            panics: env.tasks.panics(),
+        }
+    }
+}
