@@ -26,6 +26,12 @@ mod writes;
 
 #[cfg(test)]
 mod fixture;
+#[cfg(test)]
+mod resolution_tests;
+#[cfg(test)]
+mod room_fixture;
+#[cfg(test)]
+mod writes_tests;
 
 pub use belfry_kv::{
     Batch, BoxFuture, Commit, CommitError, Engine, Position, ReadError, Seen, Snapshot, Stamp,
@@ -41,7 +47,9 @@ pub use members::{UserRoom, user_in_rooms, user_rooms};
 pub use migration::{MIGRATION_CURSOR_BYTES_MAX, MigrationError};
 pub use order::{GlobalPage, OrderPage, STAMP_FIRST, STAMP_LAST, TimelinePoint, global_log, tails};
 pub use reader::{CHILDREN_MAX, RoomReader, StoredEvent, rooms, rooms_of_events};
-pub use resolution::{CONFLICTS_MAX, Gathering, ResolutionFault, state_map_key, state_tuple};
+pub use resolution::{
+    CONFLICTS_MAX, Gathering, Planned, PlannedEvent, ResolutionFault, state_map_key, state_tuple,
+};
 pub use rows::{
     Acceptance, CURSOR_RESUME_BYTES_MAX, CurrentRow, CurrentState, CursorRow, EXTREMITIES_MAX,
     EdgeRow, EpochRow, EpochStage, EventRow, GapRow, GlobalRow, InboundTxnRow, LocalMemberRow,

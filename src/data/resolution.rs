@@ -14,7 +14,7 @@ use belfry_event::{
 use belfry_kv::{Direction, Range, ReadError};
 
 use crate::{
-    reader::{RoomReader, StoredEvent},
+    reader::RoomReader,
     state::{Change, Changes, Root, StateError, StateTuple, WorkingSet},
     tables::AUTH_CITER,
 };
@@ -55,10 +55,23 @@ pub fn state_tuple(key: &StateMapKey) -> Option<StateTuple> {
     StateTuple::new(key.0.to_string(), key.1.as_str()).ok()
 }
 
+/// An event that the worker plans to store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlannedEvent {
+    /// The event, with its verdict.
+    pub pdu: Arc<Pdu>,
+    /// By [`belfry_event::auth_depth`].
+    pub auth_depth: u64,
+}
+
+/// Events that are not stored yet and may be in the states to be resolved.
+pub type Planned = BTreeMap<EventHash, PlannedEvent>;
+
 /// Answers what resolutions of one room ask for.
 pub struct Gathering<'r, 's> {
     reader: &'r RoomReader<'s>,
     rules: &'static RoomRules,
+    planned: &'r Planned,
     /// Any of the states: for entries in which they all agree.
     unconflicted: Root,
     /// Where pages of citers go on, by the number that was told.
@@ -72,6 +85,7 @@ impl RoomReader<'_> {
         set: &mut WorkingSet,
         rules: &'static RoomRules,
         roots: &[Root],
+        planned: &Planned,
         budget: Budget,
     ) -> Result<Root, ResolutionFault> {
         let base = roots.first().copied().unwrap_or(Root::EMPTY);
@@ -80,7 +94,7 @@ impl RoomReader<'_> {
             return Ok(base);
         }
         let resolution = Resolution::new(rules, conflict, Unconflicted::Asked, budget)?;
-        let resolved = Gathering::new(self, rules, base)
+        let resolved = Gathering::new(self, rules, planned, base)
             .run(set, resolution)
             .await?;
         let changes: Changes = resolved
@@ -116,11 +130,18 @@ fn difference(change: Change) -> (StateMapKey, Difference) {
 }
 
 impl<'r, 's> Gathering<'r, 's> {
-    /// Answers from this snapshot. `unconflicted` is any of the states to be resolved.
-    pub fn new(reader: &'r RoomReader<'s>, rules: &'static RoomRules, unconflicted: Root) -> Self {
+    /// Answers from this snapshot and from what is planned on it. `unconflicted` is any of the
+    /// states to be resolved.
+    pub fn new(
+        reader: &'r RoomReader<'s>,
+        rules: &'static RoomRules,
+        planned: &'r Planned,
+        unconflicted: Root,
+    ) -> Self {
         Self {
             reader,
             rules,
+            planned,
             unconflicted,
             rests: Vec::new(),
         }
@@ -160,35 +181,44 @@ impl<'r, 's> Gathering<'r, 's> {
         &self,
         hashes: &[EventHash],
     ) -> Result<Vec<(EventHash, AuthEdges)>, ResolutionFault> {
-        let mut edges = Vec::with_capacity(hashes.len());
-        for event in self.stored(hashes).await? {
-            let pdu = event.pdu(self.rules)?;
-            // One that is not state has no answer: it belongs in no auth chain.
-            edges.extend(pdu.state_key().map(|state_key| {
-                let edges = AuthEdges {
-                    key: (pdu.event_type().to_string().into(), state_key.to_owned()),
-                    auth_depth: event.row.auth_depth,
-                    auth_events: pdu.auth_hashes().to_vec(),
-                };
-                (event.hash, edges)
-            }));
-        }
-        Ok(edges)
+        let events = self.known(hashes).await?;
+        // One that is not state has no answer: it belongs in no auth chain.
+        let edges = events.into_iter().filter_map(|event| {
+            let pdu = event.pdu;
+            let edges = AuthEdges {
+                key: (
+                    pdu.event_type().to_string().into(),
+                    pdu.state_key()?.to_owned(),
+                ),
+                auth_depth: event.auth_depth,
+                auth_events: pdu.auth_hashes().to_vec(),
+            };
+            Some((pdu.hash(), edges))
+        });
+        Ok(edges.collect())
     }
 
     async fn events(&self, hashes: &[EventHash]) -> Result<Vec<Arc<Pdu>>, ResolutionFault> {
-        let events = self.stored(hashes).await?.into_iter();
-        events
-            .map(|event| Ok(Arc::new(event.pdu(self.rules)?)))
-            .collect()
+        let events = self.known(hashes).await?.into_iter();
+        Ok(events.map(|event| event.pdu).collect())
     }
 
-    async fn stored(&self, hashes: &[EventHash]) -> Result<Vec<StoredEvent>, ReadError> {
-        if hashes.is_empty() {
-            return Ok(Vec::new());
+    /// These events, planned or stored; those that are neither are left out.
+    async fn known(&self, hashes: &[EventHash]) -> Result<Vec<PlannedEvent>, ResolutionFault> {
+        let planned = hashes.iter().filter_map(|hash| self.planned.get(hash));
+        let mut known: Vec<_> = planned.cloned().collect();
+        let is_stored = |hash: &&EventHash| !self.planned.contains_key(hash);
+        let stored: Vec<_> = hashes.iter().filter(is_stored).copied().collect();
+        if stored.is_empty() {
+            return Ok(known);
         }
-        let events = self.reader.events(hashes).await?;
-        Ok(events.into_iter().flatten().collect())
+        for event in self.reader.events(&stored).await?.into_iter().flatten() {
+            known.push(PlannedEvent {
+                pdu: Arc::new(event.pdu(self.rules)?),
+                auth_depth: event.row.auth_depth,
+            });
+        }
+        Ok(known)
     }
 
     async fn entries(
@@ -222,11 +252,23 @@ impl<'r, 's> Gathering<'r, 's> {
                     CITERS_PAGE,
                 )
                 .await?;
-            let citers = page.rows.into_iter().map(|(_, row)| row.event).collect();
+            let mut citers = self.planned_citers(question);
+            citers.extend(page.rows.into_iter().map(|(_, row)| row.event));
             let next = page.rest.map(|rest| self.remember(rest));
             answers.push((question.cited, CitersPage { citers, next }));
         }
         Ok(answers)
+    }
+
+    /// Those that storage does not know yet, all on the first page.
+    fn planned_citers(&self, question: &CitersOf) -> Vec<EventHash> {
+        if question.after.is_some() {
+            return Vec::new();
+        }
+        let planned = self.planned.values().map(|event| &event.pdu);
+        let citers = planned
+            .filter(|pdu| pdu.state_key().is_some() && pdu.auth_hashes().contains(&question.cited));
+        citers.map(|pdu| pdu.hash()).collect()
     }
 
     fn range_of(&self, question: &CitersOf) -> Range {

@@ -16,9 +16,7 @@ use crate::{
     reader::RoomReader,
     rows::{Acceptance, CurrentRow, CurrentState, EventRow, MemberCounts, Membership, RoomHead},
     state::{Entry, Path, StateError},
-    tables::{
-        META, ROOM_EPOCH, ROOM_HEAD, ROOM_SERVER, ROOM_SERVER_ROWS, ROOM_STATE, STATE_NODE,
-    },
+    tables::{META, ROOM_EPOCH, ROOM_HEAD, ROOM_SERVER, ROOM_SERVER_ROWS, ROOM_STATE, STATE_NODE},
     writes::{member_of, state_key},
 };
 
