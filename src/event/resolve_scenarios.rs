@@ -258,3 +258,22 @@ fn a_state_that_lacks_entries_takes_them_from_the_other() {
         assert_eq!(resolved, full, "{version}");
     }
 }
+
+/// Bob removes Carol in both forks; in one he is removed himself. In the end no event that removes
+/// Carol is allowed, and there is no other to fall back to: her joining is in both chains, so it
+/// is not replayed, and the outcome has no entry for her. Resolving that with its inputs finds her
+/// joining again, which the outcome's chain lacks. So outcomes are no inputs.
+#[test]
+fn an_entry_that_resolution_loses_comes_back_when_resolved_again() {
+    for version in VERSIONS {
+        let (mut room, state) = TestRoom::public(version, &[(BOB, 50), (CAROL, 0)]);
+        let one = room.member(&state, BOB, CAROL, "leave");
+        let other = room.member(&state, BOB, CAROL, "leave");
+        let other = room.member(&other, ALICE, BOB, "leave");
+        let at = key("m.room.member", CAROL);
+        let resolved = room.resolve(&[one.clone(), other.clone()]);
+        assert_eq!(resolved.get(&at), None, "{version}");
+        let again = room.resolve(&[one, other, resolved]);
+        assert_eq!(again.get(&at), Some(&state[&at]), "{version}");
+    }
+}

@@ -181,7 +181,7 @@ proptest! {
         prop_assert_eq!(&room.resolve(&[resolved.clone(), resolved.clone()]), &resolved);
     }
 
-    /// Among states that servers have come to by themselves: with mistakes it does not hold.
+    /// Unless an entry got lost: `an_entry_that_resolution_loses_comes_back_when_resolved_again`.
     #[test]
     fn an_outcome_resolves_with_its_inputs_to_itself(
         version in version(),
@@ -189,8 +189,11 @@ proptest! {
     ) {
         let (room, mut forks) = live(version, &acts);
         let resolved = room.resolve(&forks);
-        forks.push(resolved.clone());
-        prop_assert_eq!(room.resolve(&forks), resolved);
+        let lost = |fork: &StateMap| fork.keys().any(|key| !resolved.contains_key(key));
+        if !forks.iter().any(lost) {
+            forks.push(resolved.clone());
+            prop_assert_eq!(room.resolve(&forks), resolved);
+        }
     }
 
     #[test]
