@@ -7,8 +7,10 @@ pub(crate) mod account;
 pub(crate) mod account_data;
 pub(crate) mod device;
 pub(crate) mod filter;
+pub(crate) mod membership;
 pub(crate) mod profile;
 pub(crate) mod register;
+pub(crate) mod room;
 pub(crate) mod server;
 pub(crate) mod session;
 mod uia;
@@ -17,5 +19,7 @@ mod uia;
 mod account_tests;
 #[cfg(test)]
 mod register_tests;
+#[cfg(test)]
+mod room_tests;
 #[cfg(test)]
 mod session_tests;

@@ -7,6 +7,7 @@ mod account;
 mod edge;
 mod policy;
 mod rate;
+mod room;
 
 use std::fmt;
 

@@ -13,8 +13,10 @@ use std::{
 
 use axum::{Router, body::Body};
 use belfry_env::{Env, LeakCheck, Shutdown, SimulatedWall};
-use belfry_kv::Memory;
+use belfry_event::SigningKey;
+use belfry_kv::{Engine, Memory};
 use belfry_policy::Rules;
+use belfry_room::{Identity, Rooms};
 use belfry_user::{NewAccount, NewDevice, PasswordOptions, Registration, UserOptions, Users};
 use bytes::Bytes;
 use http::{HeaderMap, Request, StatusCode, header};
@@ -89,7 +91,17 @@ impl TestApp {
             password: CHEAP,
         };
         let engine = Arc::new(Memory::default());
-        let users = Users::new(engine, env.clone(), Arc::new(Rules::default()), options).unwrap();
+        let rules = Arc::new(Rules::default());
+        let identity = Identity {
+            server_name: options.server_name.clone(),
+            key: SigningKey::from_seed(&[7; 32], "test").unwrap(),
+        };
+        let rooms = Rooms::new(
+            Arc::clone(&engine) as Arc<dyn Engine>,
+            env.clone(),
+            identity,
+        );
+        let users = Users::new(engine, env.clone(), Arc::clone(&rules), options).unwrap();
         let edge = EdgeOptions {
             trusted_proxies: TrustedProxies(Vec::new()),
             rates: RateOptions::field_defaults(),
@@ -97,6 +109,8 @@ impl TestApp {
         let api = Api {
             edge: Edge::new(edge, env.clock.clone(), Shutdown::default()),
             users: users.clone(),
+            rooms,
+            rules,
             about: About {
                 default_room_version: RoomVersionId::V12,
             },
@@ -152,6 +166,11 @@ impl TestApp {
             FromHttpResponseError::Server(error) => error,
             error => panic!("an answer that ruma does not understand: {error:?}"),
         })
+    }
+
+    /// Ends the rooms' workers, for tests that used rooms.
+    pub(crate) async fn stop(self) {
+        assert!(self.env.stop(Duration::from_secs(10)).await.is_clean());
     }
 
     /// Sends bytes. `peer` is an address and a port.

@@ -3,7 +3,9 @@
 use axum::Router;
 
 use crate::{
-    client::{account, account_data, device, filter, profile, register, server, session},
+    client::{
+        account, account_data, device, filter, membership, profile, register, room, server, session,
+    },
     edge::{Routes, Rule},
     state::Api,
 };
@@ -25,7 +27,8 @@ fn table() -> Routes<Api> {
     let routes = about_the_server(routes);
     let routes = signing_in_and_out(routes);
     let routes = own_account(routes);
-    own_data(routes)
+    let routes = own_data(routes);
+    rooms(routes)
 }
 
 fn about_the_server(routes: Routes<Api>) -> Routes<Api> {
@@ -70,6 +73,21 @@ fn own_data(routes: Routes<Api>) -> Routes<Api> {
         .serve(Rule::FORM, account_data::set_in_room)
         .serve(Rule::FORM, filter::create)
         .serve(Rule::NONE, filter::get)
+}
+
+fn rooms(routes: Routes<Api>) -> Routes<Api> {
+    routes
+        .serve(Rule::FORM, room::create)
+        .serve(Rule::FORM, room::send)
+        .serve(Rule::FORM, room::send_state)
+        .serve(Rule::OPTIONAL, room::redact)
+        .serve(Rule::OPTIONAL, membership::join)
+        .serve(Rule::OPTIONAL, membership::join_any)
+        .serve(Rule::OPTIONAL, membership::leave)
+        .serve(Rule::FORM, membership::invite)
+        .serve(Rule::FORM, membership::kick)
+        .serve(Rule::FORM, membership::ban)
+        .serve(Rule::FORM, membership::unban)
 }
 
 #[cfg(test)]

@@ -1,8 +1,12 @@
 //! What the handlers of one server share: handles, each of which a handler names if it uses it.
 
+use std::sync::Arc;
+
 use axum::extract::FromRef;
-use belfry_user::{Requester, Users};
-use ruma_common::RoomVersionId;
+use belfry_policy::Rules;
+use belfry_room::{Append, Change, Profile, Rooms, Txn};
+use belfry_user::{ProfileError, Requester, Users};
+use ruma_common::{OwnedEventId, RoomId, RoomVersionId, UserId};
 
 use crate::{
     edge::{Ctx, Door, Edge},
@@ -16,8 +20,70 @@ pub struct Api {
     pub edge: Edge,
     /// Accounts.
     pub users: Users,
+    /// Rooms.
+    pub rooms: Rooms,
+    /// What policy decides by.
+    pub rules: Arc<Rules>,
     /// What clients are told of the server.
     pub about: About,
+}
+
+/// Rooms as accounts reach them: with policy before, and profiles shown.
+#[derive(Clone)]
+pub(crate) struct RoomDoor {
+    pub(crate) rooms: Rooms,
+    pub(crate) rules: Arc<Rules>,
+    users: Users,
+}
+
+impl RoomDoor {
+    /// Makes the change as this account; the event that says it.
+    pub(crate) async fn act(
+        &self,
+        requester: &Requester,
+        room_id: &RoomId,
+        change: Change,
+        txn: Option<Txn>,
+    ) -> Result<OwnedEventId, ApiError> {
+        let append = Append {
+            sender: requester.user_id.clone(),
+            change,
+            txn,
+            timestamp_ms: None,
+        };
+        let account = requester.account();
+        let made = self.rooms.append_as(&self.rules, account, room_id, append);
+        Ok(made.await?.event_id)
+    }
+
+    /// What member events show of a user; nothing of users that this server does not have.
+    pub(crate) async fn profile_of(&self, user_id: &UserId) -> Result<Profile, ApiError> {
+        let fields = match self.users.profile(user_id).await {
+            Ok(fields) => fields,
+            Err(ProfileError::NotFound) => return Ok(Profile::default()),
+            Err(error) => return Err(error.into()),
+        };
+        let text = |name: &str| {
+            let mut named = fields.iter().filter(|(field, _)| field == name);
+            named
+                .next()
+                .and_then(|(_, value)| value.as_str().map(str::to_owned))
+        };
+        Ok(Profile {
+            displayname: text("displayname"),
+            avatar_url: text("avatar_url"),
+        })
+    }
+}
+
+impl FromRef<Api> for RoomDoor {
+    fn from_ref(api: &Api) -> Self {
+        Self {
+            rooms: api.rooms.clone(),
+            rules: Arc::clone(&api.rules),
+            users: api.users.clone(),
+        }
+    }
 }
 
 /// What clients are told of the server, beyond what follows from the code.

@@ -17,7 +17,7 @@ use belfry_event::{
     state_needed,
 };
 use ruma_common::{MilliSecondsSinceUnixEpoch, OwnedRoomId, UserId};
-use ruma_events::StateEventType;
+use ruma_events::{StateEventType, TimelineEventType};
 
 use crate::change::{Change, Fit, Membership};
 use crate::error::RoomError;
@@ -360,6 +360,9 @@ impl Desk {
     /// The parts of the event, or the event that makes it needless.
     fn shape(&self, sender: &UserId, change: &Change) -> Result<Result<Shape, EventHash>, Stop> {
         let shape = Shape::of(change)?;
+        if shape.kind == TimelineEventType::RoomCreate {
+            return Err(RoomError::Forbidden("a room is created once".to_owned()).into());
+        }
         let present = match shape.state_tuple() {
             Some(tuple) => self.state(&tuple?)?,
             None => None,

@@ -1,4 +1,5 @@
-//! Stored filters.
+//! Stored filters: the definition goes through ruma's type, so that what is stored is one that a
+//! sync can use. Knows nothing of what filters do.
 
 use belfry_user::Users;
 use ruma_client_api::filter::{create_filter::v3 as create, get_filter::v3 as get};

@@ -1,4 +1,5 @@
-//! Profiles.
+//! Profiles, field by field. The two old fields have no handlers of their own: their paths are
+//! the general ones. Knows nothing of how rooms show a new name.
 
 use belfry_user::Users;
 use ruma_client_api::profile::{

@@ -1,0 +1,147 @@
+//! Joining, leaving, inviting, and keeping out (Client-Server API, "Room membership").
+
+use belfry_room::{Change, MemberAct, Membership};
+use belfry_user::Requester;
+use http::StatusCode;
+use ruma_client_api::membership::{
+    ban_user::v3 as ban, invite_user::v3 as invite, join_room_by_id::v3 as join,
+    join_room_by_id_or_alias::v3 as join_any, kick_user::v3 as kick, leave_room::v3 as leave,
+    unban_user::v3 as unban,
+};
+use ruma_common::{OwnedRoomId, OwnedUserId, RoomId, api::error::ErrorKind};
+
+use crate::{
+    edge::{Call, Edge},
+    error::{ApiError, Refusal},
+    rate::{Limit, Subject},
+    state::RoomDoor,
+};
+
+/// `POST /rooms/{roomId}/join`.
+pub(crate) async fn join(
+    door: RoomDoor,
+    edge: Edge,
+    call: Call<join::Request>,
+) -> Result<join::Response, ApiError> {
+    let request = call.request;
+    enter(&door, &edge, &call.auth, &request.room_id, request.reason).await?;
+    Ok(join::Response::new(request.room_id))
+}
+
+/// `POST /join/{roomIdOrAlias}`.
+pub(crate) async fn join_any(
+    door: RoomDoor,
+    edge: Edge,
+    call: Call<join_any::Request>,
+) -> Result<join_any::Response, ApiError> {
+    let request = call.request;
+    let room_id = OwnedRoomId::try_from(request.room_id_or_alias).map_err(|_| unknown_alias())?;
+    enter(&door, &edge, &call.auth, &room_id, request.reason).await?;
+    Ok(join_any::Response::new(room_id))
+}
+
+async fn enter(
+    door: &RoomDoor,
+    edge: &Edge,
+    requester: &Requester,
+    room_id: &RoomId,
+    reason: Option<String>,
+) -> Result<(), ApiError> {
+    edge.charge(Limit::JoinLocal, Subject::User(requester.user_id.clone()))?;
+    edge.charge(Limit::JoinRoom, Subject::Room(room_id.to_owned()))?;
+    let mut change = Membership::new(requester.user_id.clone(), MemberAct::Join);
+    change.reason = reason;
+    change.profile = door.profile_of(&requester.user_id).await?;
+    door.act(requester, room_id, Change::Member(change), None)
+        .await?;
+    Ok(())
+}
+
+/// `POST /rooms/{roomId}/leave`.
+pub(crate) async fn leave(
+    door: RoomDoor,
+    call: Call<leave::Request>,
+) -> Result<leave::Response, ApiError> {
+    let request = call.request;
+    let target = call.auth.user_id.clone();
+    let about = (target, request.reason);
+    change(&door, &call.auth, &request.room_id, MemberAct::Leave, about).await?;
+    Ok(leave::Response::new())
+}
+
+/// `POST /rooms/{roomId}/invite`.
+pub(crate) async fn invite(
+    door: RoomDoor,
+    edge: Edge,
+    call: Call<invite::Request>,
+) -> Result<invite::Response, ApiError> {
+    let (request, requester) = (call.request, &call.auth);
+    let invite::InvitationRecipient::UserId(wanted) = request.recipient else {
+        let text = "Invite by user ID: this server uses no identity server";
+        return Err(Refusal::new(StatusCode::BAD_REQUEST, ErrorKind::InvalidParam, text).into());
+    };
+    edge.charge(
+        Limit::InviteIssuer,
+        Subject::User(requester.user_id.clone()),
+    )?;
+    edge.charge(Limit::InviteRoom, Subject::Room(request.room_id.clone()))?;
+    edge.charge(Limit::InviteUser, Subject::User(wanted.user_id.clone()))?;
+    let mut change = Membership::new(wanted.user_id, MemberAct::Invite);
+    change.profile = door.profile_of(&change.target).await?;
+    change.reason = wanted.reason;
+    door.act(requester, &request.room_id, Change::Member(change), None)
+        .await?;
+    Ok(invite::Response::new())
+}
+
+/// `POST /rooms/{roomId}/kick`.
+pub(crate) async fn kick(
+    door: RoomDoor,
+    call: Call<kick::Request>,
+) -> Result<kick::Response, ApiError> {
+    let request = call.request;
+    let about = (request.user_id, request.reason);
+    change(&door, &call.auth, &request.room_id, MemberAct::Kick, about).await?;
+    Ok(kick::Response::new())
+}
+
+/// `POST /rooms/{roomId}/ban`.
+pub(crate) async fn ban(
+    door: RoomDoor,
+    call: Call<ban::Request>,
+) -> Result<ban::Response, ApiError> {
+    let request = call.request;
+    let about = (request.user_id, request.reason);
+    change(&door, &call.auth, &request.room_id, MemberAct::Ban, about).await?;
+    Ok(ban::Response::new())
+}
+
+/// `POST /rooms/{roomId}/unban`.
+pub(crate) async fn unban(
+    door: RoomDoor,
+    call: Call<unban::Request>,
+) -> Result<unban::Response, ApiError> {
+    let request = call.request;
+    let about = (request.user_id, request.reason);
+    change(&door, &call.auth, &request.room_id, MemberAct::Unban, about).await?;
+    Ok(unban::Response::new())
+}
+
+async fn change(
+    door: &RoomDoor,
+    requester: &Requester,
+    room_id: &RoomId,
+    act: MemberAct,
+    (target, reason): (OwnedUserId, Option<String>),
+) -> Result<(), ApiError> {
+    let mut change = Membership::new(target, act);
+    change.reason = reason;
+    door.act(requester, room_id, Change::Member(change), None)
+        .await?;
+    Ok(())
+}
+
+fn unknown_alias() -> ApiError {
+    let text = "No room has this alias";
+    Refusal::new(StatusCode::NOT_FOUND, ErrorKind::NotFound, text).into()
+}

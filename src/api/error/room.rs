@@ -1,0 +1,34 @@
+//! What rooms refuse.
+
+use std::time::Duration;
+
+use belfry_room::RoomError;
+use http::StatusCode as S;
+use ruma_common::api::error::ErrorKind as K;
+
+use super::{ApiError, Refusal};
+use crate::rate::Wait;
+
+/// How long to wait when a room has too much to do.
+const BUSY: Duration = Duration::from_secs(1);
+
+impl From<RoomError> for ApiError {
+    fn from(error: RoomError) -> Self {
+        use RoomError as E;
+        let text = error.to_string();
+        let (status, kind) = match error {
+            E::UnknownRoom | E::UnknownEvent => (S::NOT_FOUND, K::NotFound),
+            E::UnsupportedVersion(_) => (S::BAD_REQUEST, K::UnsupportedRoomVersion),
+            E::Forbidden(_) => (S::FORBIDDEN, K::Forbidden),
+            E::BadContent(_) => (S::BAD_REQUEST, K::BadJson),
+            E::BadParameter(_) => (S::BAD_REQUEST, K::InvalidParam),
+            E::EventTooLarge(_) | E::TooMuchInitialState => (S::PAYLOAD_TOO_LARGE, K::TooLarge),
+            E::InvalidRoomState(_) => (S::BAD_REQUEST, K::InvalidRoomState),
+            E::Unavailable(_) | E::Unsure => (S::SERVICE_UNAVAILABLE, K::Unknown),
+            E::Denied(denial) => return denial.into(),
+            E::Busy => return Wait(BUSY).into(),
+            E::Fault(_) => return Self::fault(text),
+        };
+        Refusal::new(status, kind, text).into()
+    }
+}
