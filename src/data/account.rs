@@ -12,6 +12,7 @@ pub(crate) mod tables;
 #[cfg(test)]
 mod account_tests;
 
+pub(crate) use change::logged_before;
 pub use change::{UserChange, create_registration_token, delete_registration_token, note_seen};
 pub use read::{
     ACCOUNT_PAGE_MAX, account_data, account_data_changes, account_data_of, device, device_seen,

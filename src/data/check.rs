@@ -5,6 +5,7 @@
 //! than counts by server of one room in memory. Reports what it finds as values, and repairs
 //! nothing. Knows no engine.
 
+mod account;
 mod current;
 mod event;
 mod finding;
@@ -12,6 +13,9 @@ mod order;
 mod pages;
 mod state;
 mod user;
+
+#[cfg(test)]
+mod damage_tests;
 
 use belfry_kv::{Engine, ReadError};
 pub use finding::{Finding, FindingKind, Report};
@@ -36,6 +40,7 @@ pub async fn check(engine: &dyn Engine, findings_max: usize) -> Result<Report, R
     pages::decode_all(engine, &ROOM_EPOCH, &mut report).await?;
     pages::decode_all(engine, &AUTH_CITER, &mut report).await?;
     user::check(engine, &mut report).await?;
+    account::check(engine, &mut report).await?;
     pages::decode_all(engine, &ROOM_SERVER_ROWS, &mut report).await?;
     pages::decode_all(engine, &TXN, &mut report).await?;
     pages::decode_all(engine, &CURSOR, &mut report).await?;

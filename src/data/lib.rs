@@ -5,6 +5,7 @@
 //! or of who may do what.
 
 pub mod account;
+mod ask;
 mod check;
 mod codec;
 mod column;
@@ -20,10 +21,13 @@ mod rows;
 mod schema;
 mod staging;
 mod state;
+mod stats;
 mod tables;
 mod txn;
 mod writes;
 
+#[cfg(test)]
+mod epoch_tests;
 #[cfg(test)]
 mod fixture;
 #[cfg(test)]
@@ -31,8 +35,13 @@ mod resolution_tests;
 #[cfg(test)]
 mod room_fixture;
 #[cfg(test)]
+mod schema_tests;
+#[cfg(test)]
+mod txn_tests;
+#[cfg(test)]
 mod writes_tests;
 
+pub use ask::RoomQuestions;
 pub use belfry_kv::{
     Batch, BoxFuture, Commit, CommitError, Engine, Position, ReadError, Seen, Snapshot, Stamp,
     Unavailable,
@@ -62,6 +71,7 @@ pub use state::{
     NODE_BYTES_MAX, NODE_HASH_BYTES, NameTooLong, NodeHash, Path, Root, StateError, StatePage,
     StateReader, StateTuple, Sweep, SweepError, SweepStep, WORKING_SET_BYTES_MAX, WorkingSet,
 };
+pub use stats::{RoomStats, STATS_ROOMS_MAX, Stats, TableStats, stats};
 pub use tables::keyspaces;
 pub use txn::{DEVICE_ID_BYTES_MAX, DeviceIdTooLong, EXPIRE_MAX, InboundTxn, Txn, expire};
 pub use writes::{

@@ -32,6 +32,8 @@ mod sweep_tests;
 
 pub use diff::{Change, DiffPage};
 pub use gather::{GATHER_ROUNDS_MAX, StatePage, StateReader};
+#[cfg(test)]
+pub(crate) use node::Inner;
 pub use node::{Entry, LEAF_BYTES_MAX, NODE_BYTES_MAX, NODE_HASH_BYTES, NodeHash, Root};
 pub(crate) use node::{Node, Size};
 pub use path::Path;

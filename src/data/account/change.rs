@@ -13,7 +13,7 @@ use super::{
         TOKEN, USER,
     },
 };
-use crate::column::UserKey;
+use crate::{column::UserKey, rows::GlobalRow, tables::GLOBAL_LOG};
 
 /// A commit about one user under construction. It applies only if nobody else changed the user
 /// since they were read; reads that it depends on must be of the same snapshot.
@@ -101,6 +101,8 @@ impl UserChange {
         let prefix = (self.key(),);
         ACCOUNT_DATA_LOG.append(&mut self.commit, &prefix, &at);
         ACCOUNT_DATA.stamp(&mut self.commit, &key, row);
+        let user = self.id.as_str().into();
+        GLOBAL_LOG.append(&mut self.commit, &(), &GlobalRow::AccountData { user });
         Ok(())
     }
 
@@ -149,7 +151,7 @@ impl UserChange {
 }
 
 /// Where the log's entry about a row stands; see [`UserChange::put_account_data`].
-fn logged_before(row: Stamp) -> Stamp {
+pub(crate) fn logged_before(row: Stamp) -> Stamp {
     Stamp {
         ordinal: row.ordinal.saturating_sub(1),
         ..row

@@ -78,7 +78,9 @@ async fn check_global_log(engine: &dyn Engine, report: &mut Report) -> Result<()
     let mut pages = Pages::new(&GLOBAL_LOG);
     while let Some((snapshot, rows)) = pages.next(engine, report).await? {
         for row in &rows {
-            let GlobalRow::Event { room, event } = &row.row;
+            let GlobalRow::Event { room, event } = &row.row else {
+                continue;
+            };
             let at = (GLOBAL_LOG.space(), &row.raw);
             let Ok(room) = <&ruma_common::RoomId>::try_from(&**room) else {
                 report.add(

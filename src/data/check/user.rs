@@ -164,10 +164,10 @@ async fn check_staged(engine: &dyn Engine, report: &mut Report) -> Result<Totals
             if totals.len() < ORIGINS_MAX || totals.contains_key(&staged.origin) {
                 *totals.entry(staged.origin.clone()).or_default() += bytes(staged);
             }
+            let hash = EventHash::from(row.key.1);
             let right = rules.get(&row.key.0).is_none_or(|rules| {
-                let expected = EventHash::from(row.key.1).to_event_id(rules.alphabet());
                 let inbound = Inbound::parse(rules, staged.json.as_bytes());
-                inbound.is_ok_and(|inbound| *inbound.event_id() == expected)
+                inbound.is_ok_and(|inbound| inbound.unverified().hash() == hash)
             });
             let at = (STAGED.space(), &row.raw);
             report.expect(

@@ -154,5 +154,10 @@ pub enum GlobalRow {
         /// Which event.
         event: EventHash,
     },
+    /// Account data of a user of this server changed; only their own clients are told.
+    AccountData {
+        /// The user's ID.
+        user: Box<str>,
+    },
 }
 postcard_row!(GlobalRow);
