@@ -15,6 +15,9 @@ pub const DEVICE_NAME_BYTES_MAX: usize = 256;
 /// How old the note of when a device was last heard of may become before it is written again.
 const SEEN_EVERY_MS: u64 = 5 * 60 * 1_000;
 
+/// The same for a device that is heard of from another address: some change it with each request.
+const SEEN_ELSEWHERE_EVERY_MS: u64 = 30 * 1_000;
+
 /// A device, as its user sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Device {
@@ -54,7 +57,7 @@ impl From<ReadError> for DeviceError {
 impl Users {
     /// The requester's devices, by ID.
     pub async fn devices(&self, requester: &Requester) -> Result<Vec<Device>, DeviceError> {
-        self.allow(requester, Action::LogOut)?;
+        self.allow(requester, Action::Read)?;
         let snapshot = self.0.store.snapshot().await?;
         let devices = rows::devices(&*snapshot, &requester.user_id).await?;
         Ok(devices.into_iter().map(of_rows).collect())
@@ -120,7 +123,15 @@ impl Users {
         let now = self.0.env.clock.wall_ms();
         let snapshot = self.0.store.snapshot().await?;
         let seen = rows::device_seen(&*snapshot, user_id, id).await?;
-        let fresh = |seen: &DeviceSeenRow| *seen.ip == *ip && now.abs_diff(seen.ts) < SEEN_EVERY_MS;
+        let fresh = |seen: &DeviceSeenRow| {
+            let here = *seen.ip == *ip;
+            let every_ms = if here {
+                SEEN_EVERY_MS
+            } else {
+                SEEN_ELSEWHERE_EVERY_MS
+            };
+            now.abs_diff(seen.ts) < every_ms
+        };
         if seen.as_ref().is_some_and(fresh) {
             return Ok(());
         }

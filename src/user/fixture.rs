@@ -26,9 +26,16 @@ pub(crate) struct World {
     pub(crate) users: Users,
     pub(crate) env: Env,
     pub(crate) wall: SimulatedWall,
+    pub(crate) engine: Arc<Memory>,
 }
 
 pub(crate) fn world(registration: Registration) -> World {
+    world_on(Memory::default(), registration)
+}
+
+/// A server that is started on this database.
+pub(crate) fn world_on(engine: Memory, registration: Registration) -> World {
+    let engine = Arc::new(engine);
     let wall = SimulatedWall::at(1_700_000_000_000);
     let env = Env::simulated(1, &wall);
     let options = UserOptions {
@@ -37,10 +44,14 @@ pub(crate) fn world(registration: Registration) -> World {
         access_token_life: Some(LIFE),
         password: CHEAP,
     };
-    let engine = Arc::new(Memory::default());
     let rules = Arc::new(Rules::default());
-    let users = Users::new(engine, env.clone(), rules, options).unwrap();
-    World { users, env, wall }
+    let users = Users::new(engine.clone(), env.clone(), rules, options).unwrap();
+    World {
+        users,
+        env,
+        wall,
+        engine,
+    }
 }
 
 impl World {

@@ -23,6 +23,8 @@ mod token;
 mod uia;
 
 #[cfg(test)]
+mod durability_tests;
+#[cfg(test)]
 mod fixture;
 #[cfg(test)]
 mod session_tests;

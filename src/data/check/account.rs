@@ -257,11 +257,14 @@ mod tests {
         assert_eq!(found(&engine().await).await, []);
     }
 
+    /// What is done to the database, and what is found then.
+    type Damage<'a> = (&'a dyn Fn(&mut Commit), &'a [(FindingKind, &'static str)]);
+
     #[tokio::test]
     async fn each_kind_of_damage_is_found() {
         let user = UserKey::from(alice());
         let device = (user.clone(), "D".to_owned());
-        let damages: [(&dyn Fn(&mut Commit), &[(FindingKind, &str)]); 5] = [
+        let damages: [Damage<'_>; 5] = [
             (
                 &|commit| TOKEN.delete(commit, &([4; 32],)),
                 &[(FindingKind::Dangling, "device")],
