@@ -5,6 +5,7 @@
 //! or of who may do what.
 
 pub mod account;
+mod age;
 mod ask;
 mod check;
 mod codec;
@@ -41,6 +42,7 @@ mod txn_tests;
 #[cfg(test)]
 mod writes_tests;
 
+pub use age::{AgeRow, age, store_age};
 pub use ask::RoomQuestions;
 pub use belfry_kv::{
     Batch, BoxFuture, Commit, CommitError, Engine, Position, ReadError, Seen, Snapshot, Stamp,

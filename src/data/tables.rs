@@ -17,6 +17,7 @@ use crate::{
         ACCOUNT_DATA, ACCOUNT_DATA_LOG, DEVICE, DEVICE_SEEN, FILTER, PROFILE, REGISTRATION_TOKEN,
         TOKEN, USER,
     },
+    age::AGE,
     codec::unknown_version,
     column::{DIGEST_BYTES, RoomKey, ServerKey, UserKey},
     rows::{
@@ -164,7 +165,7 @@ pub(crate) static INBOUND_TXN: Table<(ServerKey, [u8; DIGEST_BYTES]), InboundTxn
     Table::new(ground(24, "inbound_txn", Shape::Point, Cold));
 
 /// How many tables there are.
-pub(crate) const TABLES: usize = 33;
+pub(crate) const TABLES: usize = 34;
 
 static KEYSPACES: [Keyspace; TABLES] = [
     *META.space(),
@@ -200,6 +201,7 @@ static KEYSPACES: [Keyspace; TABLES] = [
     *ACCOUNT_DATA_LOG.space(),
     *FILTER.space(),
     *REGISTRATION_TOKEN.space(),
+    *AGE.space(),
 ];
 
 /// Every table, by tag: what an engine is opened with.
