@@ -142,7 +142,7 @@ pub(crate) static ROOM_SERVER_ROWS: Table<(RoomKey, u64, ServerKey), i64> =
 pub(crate) static TXN: Table<(UserKey, String, [u8; DIGEST_BYTES]), TxnRow> =
     Table::new(ground(19, "txn", Shape::Point, Hot));
 
-/// Milliseconds since the Unix epoch, and the whole key of a row that may go then.
+/// An age of the installation in milliseconds, and the whole key of a row that may go then.
 pub(crate) static EXPIRY: Table<(u64, Bytes), ()> =
     Table::new(ground(20, "expiry", Shape::Queue, Cold));
 

@@ -61,14 +61,20 @@ impl Txn {
         TXN.get(snapshot, &self.key).await
     }
 
-    /// Remembers the transaction until `expires_ts` (milliseconds since the Unix epoch). With
-    /// `check`, for commits that nothing else serialises, only if it was not seen before.
-    pub fn put(&self, commit: &mut Commit, event: Option<EventHash>, expires_ts: u64, check: bool) {
+    /// Remembers the transaction until the installation's age is `expires_age_ms`. With `check`, for
+    /// commits that nothing else serialises, only if it was not seen before.
+    pub fn put(
+        &self,
+        commit: &mut Commit,
+        event: Option<EventHash>,
+        expires_age_ms: u64,
+        check: bool,
+    ) {
         if check {
             TXN.check_absent(commit, &self.key);
         }
         TXN.put(commit, &self.key, &TxnRow { event });
-        expire_at(commit, expires_ts, &TXN.key(&self.key));
+        expire_at(commit, expires_age_ms, &TXN.key(&self.key));
     }
 }
 
@@ -91,31 +97,32 @@ impl InboundTxn {
         INBOUND_TXN.get(snapshot, &self.key).await
     }
 
-    /// Remembers the answer until `expires_ts`; the commit applies only if there is none yet.
-    pub fn put(&self, commit: &mut Commit, response: &str, expires_ts: u64) {
+    /// Remembers the answer until the age is `expires_age_ms`; the commit applies only if there is
+    /// none yet.
+    pub fn put(&self, commit: &mut Commit, response: &str, expires_age_ms: u64) {
         INBOUND_TXN.check_absent(commit, &self.key);
         let row = InboundTxnRow {
             response: response.into(),
         };
         INBOUND_TXN.put(commit, &self.key, &row);
-        expire_at(commit, expires_ts, &INBOUND_TXN.key(&self.key));
+        expire_at(commit, expires_age_ms, &INBOUND_TXN.key(&self.key));
     }
 }
 
-fn expire_at(commit: &mut Commit, expires_ts: u64, key: &Key) {
+fn expire_at(commit: &mut Commit, expires_age_ms: u64, key: &Key) {
     let target = Bytes::copy_from_slice(key.as_bytes());
-    EXPIRY.put(commit, &(expires_ts, target), &());
+    EXPIRY.put(commit, &(expires_age_ms, target), &());
 }
 
-/// Adds the removal of rows whose time was up at `now_ts`, the oldest first, at most
+/// Adds the removal of rows whose time is up at this age, the oldest first, at most
 /// [`EXPIRE_MAX`]; how many. Such a row is written once and never changed, so that nothing needs to
 /// be checked.
 pub async fn expire(
     snapshot: &dyn Snapshot,
     commit: &mut Commit,
-    now_ts: u64,
+    age_ms: u64,
 ) -> Result<usize, ReadError> {
-    let range = EXPIRY.range_until(&(), &(now_ts.saturating_add(1),));
+    let range = EXPIRY.range_until(&(), &(age_ms.saturating_add(1),));
     let page = EXPIRY
         .scan(snapshot, range, Direction::Forward, EXPIRE_MAX)
         .await?;

@@ -222,8 +222,8 @@ impl RoomWrites {
 
     /// Remembers what a client's transaction made; the head check already keeps it from being
     /// done twice.
-    pub fn txn(&mut self, txn: &Txn, event: EventHash, expires_ts: u64) {
-        txn.put(&mut self.commit, Some(event), expires_ts, false);
+    pub fn txn(&mut self, txn: &Txn, event: EventHash, expires_age_ms: u64) {
+        txn.put(&mut self.commit, Some(event), expires_age_ms, false);
     }
 
     /// Takes off an event that waited, whatever became of it.

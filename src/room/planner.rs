@@ -352,8 +352,10 @@ impl<'a> Planner<'a> {
         if let Some((target, by)) = &self.redacted {
             writes.redact(target, *by);
         }
+        // By age: a wall clock that jumps must not make a repeated request a new one.
+        let kept_until_ms = self.shared.env.clock.age_ms().saturating_add(TXN_KEPT_MS);
         for (txn, event) in &self.written {
-            writes.txn(&txn.row()?, *event, self.now_ms.saturating_add(TXN_KEPT_MS));
+            writes.txn(&txn.row()?, *event, kept_until_ms);
         }
         desk.head = desk.head.successor();
         let commit = writes.finish(&desk.head)?;
