@@ -35,6 +35,8 @@ mod wire;
 
 #[cfg(test)]
 mod fixture;
+#[cfg(test)]
+mod hostile_tests;
 
 pub use routes::{UNSTABLE_FEATURES, VERSIONS, router};
 pub use state::{About, Api};

@@ -22,7 +22,7 @@ pub fn router(api: Api) -> Router {
     table().into_router(api)
 }
 
-fn table() -> Routes<Api> {
+pub(crate) fn table() -> Routes<Api> {
     let routes = Routes::default();
     let routes = about_the_server(routes);
     let routes = signing_in_and_out(routes);
