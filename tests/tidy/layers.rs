@@ -53,12 +53,18 @@ pub(crate) const LAYERS: &[Layer] = &[
         &["env", "event", "policy", "room", "user"],
         &["data", "kv"],
     ),
-    // Until there is a crate `node`, the server wires the crates itself.
+    Layer::new(
+        6,
+        "node",
+        &["api", "data", "env", "event", "policy", "room", "user"],
+        &["kv"],
+    ),
+    // The types of its options come from the crates that they are for.
     Layer::new(
         7,
         "server",
         &[
-            "api", "data", "env", "event", "kv", "kv-rocks", "policy", "room", "user",
+            "api", "data", "env", "event", "kv", "kv-rocks", "node", "policy", "user",
         ],
         &[],
     ),
@@ -66,7 +72,7 @@ pub(crate) const LAYERS: &[Layer] = &[
         number: None,
         name: "tests",
         may: &[
-            "api", "data", "env", "event", "kv", "policy", "room", "user",
+            "api", "data", "env", "event", "kv", "node", "policy", "room", "user",
         ],
         dev: &["kv-rocks", "server"],
     },

@@ -1,0 +1,107 @@
+//! What a server does by itself, now and then: forgets what has expired, remembers its age.
+//!
+//! It exists so that these are tasks with an owner, a limit for each round, and an end when the
+//! server stops. It knows nothing of what the rows are for.
+
+use std::time::Duration;
+
+use belfry_data::{AgeRow, Commit, CommitError, Database, EXPIRE_MAX, ReadError};
+use belfry_env::{Age, Env, WallWatch};
+
+/// How often expired rows are looked for.
+pub const EXPIRY_INTERVAL: Duration = Duration::from_mins(1);
+/// Commits of one round, each of at most [`EXPIRE_MAX`] rows; the rest waits for the next round.
+pub const EXPIRY_STEPS_MAX: usize = 100;
+/// How often the installation's age is stored. A crash loses that much of it, and gets it back
+/// from the wall clock.
+pub const AGE_INTERVAL: Duration = Duration::from_mins(1);
+
+/// Why a duty was not done this time.
+#[derive(Debug, thiserror::Error)]
+enum Undone {
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    #[error(transparent)]
+    Commit(#[from] CommitError),
+}
+
+/// Goes on from the age that was stored last.
+pub(crate) async fn resume_age(env: &Env, database: &Database) -> Result<(), ReadError> {
+    let snapshot = database.snapshot().await?;
+    if let Some(AgeRow { age_ms, wall_ms }) = belfry_data::age(&*snapshot).await? {
+        env.clock.resume(Age { age_ms, wall_ms });
+    }
+    Ok(())
+}
+
+/// Starts all duties.
+pub(crate) fn start(env: &Env, database: &Database) {
+    let spawn = &env.tasks;
+    spawn.spawn("expiry", expire(env.clone(), database.clone()));
+    spawn.spawn("age", keep_age(env.clone(), database.clone()));
+}
+
+/// Removes rows whose time is up, round after round.
+async fn expire(env: Env, database: Database) {
+    while rest(&env, EXPIRY_INTERVAL).await {
+        if let Err(error) = expire_round(&env, &database).await {
+            tracing::warn!(%error, "expired rows were not removed; the next round tries again");
+        }
+    }
+}
+
+async fn expire_round(env: &Env, database: &Database) -> Result<(), Undone> {
+    for _ in 0..EXPIRY_STEPS_MAX {
+        if env.shutdown.begun() {
+            break;
+        }
+        let snapshot = database.snapshot().await?;
+        // Lazy: what a crash brings back is removed again.
+        let mut commit = Commit::lazy();
+        let removed = belfry_data::expire(&*snapshot, &mut commit, env.clock.age_ms()).await?;
+        if removed > 0 {
+            database.engine().commit(commit).await?;
+        }
+        if removed < EXPIRE_MAX {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Stores the age now and then and at the end, and says so when the wall clock was set.
+async fn keep_age(env: Env, database: Database) {
+    let mut watch = WallWatch::new(&env.clock);
+    loop {
+        let goes_on = rest(&env, AGE_INTERVAL).await;
+        if let Some(jump_ms) = watch.jump_ms(&env.clock) {
+            tracing::warn!(
+                jump_ms,
+                "the wall clock was set; timestamps of events jump with it, nothing else does"
+            );
+        }
+        // The last one is worth a sync: nobody says how long the server stays away.
+        let commit = if goes_on {
+            Commit::lazy()
+        } else {
+            Commit::synced()
+        };
+        if let Err(error) = store_age(&env, &database, commit).await {
+            tracing::warn!(%error, "the server's age was not stored; the next round tries again");
+        }
+        if !goes_on {
+            return;
+        }
+    }
+}
+
+async fn store_age(env: &Env, database: &Database, mut commit: Commit) -> Result<(), CommitError> {
+    let Age { age_ms, wall_ms } = env.clock.age();
+    belfry_data::store_age(&mut commit, &AgeRow { age_ms, wall_ms });
+    database.engine().commit(commit).await.map(|_| ())
+}
+
+/// Waits; `false` if the server stops.
+async fn rest(env: &Env, span: Duration) -> bool {
+    env.shutdown.unless(env.clock.sleep(span)).await.is_some()
+}

@@ -1,0 +1,18 @@
+//! One homeserver as a value: every crate wired to those below it, from an engine and a world.
+//!
+//! It exists so that the program, a simulation of many servers in one process, and a command that
+//! works on a stopped server's database build the same server in the same way. It knows neither
+//! which engine holds the database nor which network its router is served on.
+
+mod duty;
+mod node;
+mod options;
+
+#[cfg(test)]
+mod fixture;
+#[cfg(test)]
+mod node_tests;
+
+pub use duty::{AGE_INTERVAL, EXPIRY_INTERVAL, EXPIRY_STEPS_MAX};
+pub use node::{Node, StartError};
+pub use options::NodeOptions;

@@ -1,0 +1,94 @@
+//! The node itself: built from its leaves upwards, handed requests through its router, stopped.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::Router;
+use belfry_api::{Api, edge::Edge};
+use belfry_data::{Database, Engine, Incarnation, OpenError};
+use belfry_env::{Env, Stopped};
+use belfry_room::{Identity, Rooms};
+use belfry_user::Users;
+
+use crate::{duty, options::NodeOptions};
+
+/// Why a node does not start. Nothing runs, and the engine may be closed.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The database is not this server's, or cannot be read or brought up to date.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// Accounts cannot be served, for instance because of what passwords are to cost.
+    #[error(transparent)]
+    Users(#[from] belfry_user::Fault),
+}
+
+/// A running homeserver. Dropping it stops nothing: its tasks belong to its world, and
+/// [`Node::stop`] ends them.
+pub struct Node {
+    env: Env,
+    database: Database,
+    api: Api,
+}
+
+impl Node {
+    /// Opens the database, which becomes this server's if it is empty, and starts the server's
+    /// periodic duties. The engine must be open, with the tables of [`belfry_data::keyspaces`].
+    pub async fn start(
+        engine: Arc<dyn Engine>,
+        env: Env,
+        options: NodeOptions,
+    ) -> Result<Self, StartError> {
+        let NodeOptions {
+            signing_key,
+            rules,
+            users,
+            edge,
+            about,
+        } = options;
+        let server_name = users.server_name.clone();
+        let incarnation = Incarnation(env.random.bytes());
+        let database = belfry_data::open(Arc::clone(&engine), &server_name, incarnation).await?;
+        // First of all: what the crates above hand out expires by it.
+        duty::resume_age(&env, &database)
+            .await
+            .map_err(OpenError::from)?;
+        let rules = Arc::new(rules);
+        let identity = Identity {
+            server_name,
+            key: signing_key,
+        };
+        let api = Api {
+            users: Users::new(Arc::clone(&engine), env.clone(), Arc::clone(&rules), users)?,
+            rooms: Rooms::new(engine, env.clone(), identity),
+            edge: Edge::new(edge, env.clock.clone(), env.shutdown.clone()),
+            rules,
+            about,
+        };
+        duty::start(&env, &database);
+        Ok(Self { env, database, api })
+    }
+
+    /// Everything that the server answers. Whoever serves it puts a [`belfry_api::edge::Peer`]
+    /// into each request's extensions.
+    pub fn router(&self) -> Router {
+        belfry_api::router(self.api.clone())
+    }
+
+    /// Accounts, for whoever administers the server.
+    pub fn users(&self) -> &Users {
+        &self.api.users
+    }
+
+    /// The database, open and this server's.
+    pub fn database(&self) -> &Database {
+        &self.database
+    }
+
+    /// Ends the server's tasks: nothing new is begun, what is under way has until `deadline`. The
+    /// engine is still open then, and whoever opened it closes it.
+    pub async fn stop(self, deadline: Duration) -> Stopped {
+        let Self { env, database, api } = self;
+        drop((api, database));
+        env.stop(deadline).await
+    }
+}

@@ -1,0 +1,21 @@
+//! What a node is told: the options of each crate, in one place, none with a default.
+
+use belfry_api::{About, edge::EdgeOptions};
+use belfry_event::SigningKey;
+use belfry_policy::Rules;
+use belfry_user::UserOptions;
+
+/// Everything that differs from one server to another.
+#[derive(Debug)]
+pub struct NodeOptions {
+    /// What the server signs its events with.
+    pub signing_key: SigningKey,
+    /// What policy decides by.
+    pub rules: Rules,
+    /// Accounts; names the server.
+    pub users: UserOptions,
+    /// Proxies and rate limits.
+    pub edge: EdgeOptions,
+    /// What clients are told of the server.
+    pub about: About,
+}
