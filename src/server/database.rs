@@ -8,7 +8,7 @@ use std::{
     sync::Arc,
 };
 
-use belfry_data::{Finding, FindingKind, Incarnation};
+use belfry_data::{Finding, FindingKind, Incarnation, RoomStats};
 use belfry_env::{Clock, Moment, Random};
 use belfry_kv::{Engine, ReadError};
 use belfry_kv_rocks::{ArchiveError, Options, Rocks};
@@ -19,7 +19,7 @@ use crate::{
     data_folder,
     message::Message,
     open_files::OpenFiles,
-    operation::{Answer, Backup, Check, DbRequest, Stats, TableSize},
+    operation::{Answer, Backup, Check, DbRequest, RoomSize, Stats, TableSize},
 };
 
 /// Findings of a check that are shown; the others are counted. Keeps an answer below the control
@@ -74,6 +74,11 @@ impl Database {
             .block_on(opened)
             .map_err(|error| not_accepted(&error, folder))?;
         Ok(Self { rocks, data })
+    }
+
+    /// The rows, for whoever works with them.
+    pub(crate) fn data(&self) -> &belfry_data::Database {
+        &self.data
     }
 
     /// Makes everything durable and closes. Waits for the disk: not from inside the runtime.
@@ -164,18 +169,29 @@ impl Database {
         })
     }
 
+    /// What the engine says of itself, and what counting every row gives.
     async fn stats(&self) -> Result<Stats, Message> {
         let found = self
             .rocks
             .stats()
             .await
             .map_err(|error| unreadable(&error))?;
-        let tables = found.tables.into_iter().map(|table| TableSize {
-            name: table.name.to_owned(),
-            disk_bytes: table.disk_bytes,
+        let counted = belfry_data::stats(self.data.engine().as_ref())
+            .await
+            .map_err(|error| unreadable(&error))?;
+        let tables = counted.tables.iter().map(|table| {
+            let files = found.tables.iter().find(|one| one.name == table.name);
+            TableSize {
+                name: table.name.to_owned(),
+                rows: table.rows,
+                bytes: table.key_bytes.saturating_add(table.value_bytes),
+                disk_bytes: files.map_or(0, |one| one.disk_bytes),
+            }
         });
         Ok(Stats {
             tables: tables.collect(),
+            rooms: counted.rooms,
+            largest_rooms: counted.largest.iter().map(room_size).collect(),
             disk_bytes: found.families.iter().map(|family| family.disk_bytes).sum(),
             journal_bytes: found.journal_bytes,
             free_disk_bytes: found.free_disk_bytes,
@@ -193,6 +209,15 @@ impl Database {
             Ok(()) => Ok(Backup { folder }),
             Err(error) => Err(archive_failure(&error, &folder)),
         }
+    }
+}
+
+fn room_size(room: &RoomStats) -> RoomSize {
+    RoomSize {
+        room_id: room.room_id.to_string(),
+        state_entries: room.entries,
+        joined: room.joined,
+        extremities: room.extremities,
     }
 }
 
@@ -215,7 +240,8 @@ fn finding(found: &Finding) -> Message {
         .with("detail", found.explanation.as_str())
 }
 
-fn unreadable(error: &ReadError) -> Message {
+/// A failed read in the catalogue's words.
+pub(crate) fn unreadable(error: &ReadError) -> Message {
     Message::new("db-unreadable").with_text("cause", error)
 }
 

@@ -74,10 +74,14 @@ pub(crate) struct Check {
     pub(crate) findings: Vec<Message>,
 }
 
-/// How much of what is in the database. Sizes are estimates.
+/// How much of what is in the database.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Stats {
     pub(crate) tables: Vec<TableSize>,
+    /// Rooms that this server knows.
+    pub(crate) rooms: u64,
+    /// The rooms with the largest state, the largest first.
+    pub(crate) largest_rooms: Vec<RoomSize>,
     /// What tables take on disk.
     pub(crate) disk_bytes: u64,
     /// What the journal takes on disk.
@@ -100,7 +104,22 @@ pub(crate) struct Stats {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct TableSize {
     pub(crate) name: String,
+    pub(crate) rows: u64,
+    /// Keys and values, uncompressed.
+    pub(crate) bytes: u64,
+    /// About what it takes in table files; rows that are in the journal only are not in it.
     pub(crate) disk_bytes: u64,
+}
+
+/// One room.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct RoomSize {
+    pub(crate) room_id: String,
+    /// Entries of its current state.
+    pub(crate) state_entries: usize,
+    /// Joined members, if they are counted.
+    pub(crate) joined: Option<u32>,
+    pub(crate) extremities: usize,
 }
 
 /// A copy that was made.

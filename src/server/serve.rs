@@ -15,10 +15,11 @@ use tokio::{
 };
 
 use crate::{
+    age,
     config::Config,
     control::Listener,
     data_folder,
-    database::{Database, Surroundings},
+    database::{self, Database, Surroundings},
     exit::Exit,
     message::Message,
     open_files::OpenFiles,
@@ -50,6 +51,11 @@ pub(crate) fn serve(config: &Config) -> Result<Exit, Message> {
         files,
     };
     let database = Arc::new(Database::open(&folder, config, &surroundings)?);
+    runtime
+        .block_on(age::resume(database.data(), &env.clock))
+        .map_err(|error| database::unreadable(&error))?;
+    env.tasks
+        .spawn("age", age::keep(database.data().clone(), env.clone()));
     let control = Arc::new(Listener::bind(&config.general.data_folder)?);
     let operations = Operations::new(env.clone(), Arc::clone(&database), config, &key);
     tracing::info!(

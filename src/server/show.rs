@@ -15,7 +15,7 @@ pub(crate) fn in_words(answer: &Answer, text: &Text) -> String {
         Answer::Status(status) => lines(&status_lines(status), text),
         Answer::Stopping => text.plain("stopped"),
         Answer::Check(check) => checked(check, text),
-        Answer::Stats(stats) => lines(&stats_lines(stats), text) + &tables(stats),
+        Answer::Stats(stats) => lines(&stats_lines(stats), text) + &tables(stats, text),
         Answer::Backup(backup) => {
             text.say(&Message::new("backup-made").with("folder", backup.folder.as_path()))
         }
@@ -55,6 +55,7 @@ fn status_lines(status: &Status) -> Vec<(&'static str, Gap)> {
 fn stats_lines(stats: &Stats) -> Vec<(&'static str, Gap)> {
     let free = stats.free_disk_bytes.map_or("?".to_owned(), size);
     vec![
+        ("stats-rooms", stats.rooms.into()),
         ("stats-disk", size(stats.disk_bytes).into()),
         ("stats-journal", size(stats.journal_bytes).into()),
         ("stats-free-disk", free.into()),
@@ -93,21 +94,55 @@ fn checked(check: &Check, text: &Text) -> String {
     said.join("\n")
 }
 
-/// The tables that take space, in two columns, the largest first.
-fn tables(stats: &Stats) -> String {
+/// The tables that hold rows, the largest first, and the largest rooms.
+fn tables(stats: &Stats, text: &Text) -> String {
     let mut tables: Vec<_> = stats.tables.iter().collect();
-    tables.retain(|table| table.disk_bytes > 0);
-    tables.sort_by_key(|table| Reverse(table.disk_bytes));
-    let width = tables
-        .iter()
-        .map(|table| table.name.len())
-        .max()
-        .unwrap_or(0);
-    let line = |name: &str, bytes| format!("\n  {name:width$}  {:>12}", size(bytes));
-    tables
-        .iter()
-        .map(|table| line(&table.name, table.disk_bytes))
-        .collect()
+    tables.retain(|table| table.rows > 0);
+    tables.sort_by_key(|table| Reverse(table.bytes));
+    let heads = ["column-table", "column-rows", "column-bytes", "column-disk"];
+    let mut lines = vec![heads.map(|head| text.plain(head))];
+    lines.extend(tables.iter().map(|table| {
+        let (rows, disk) = (table.rows.to_string(), size(table.disk_bytes));
+        [table.name.clone(), rows, size(table.bytes), disk]
+    }));
+    let tables = columns(&lines);
+    if stats.largest_rooms.is_empty() {
+        return tables;
+    }
+    let heads = [
+        "column-room",
+        "column-state",
+        "column-joined",
+        "column-extremities",
+    ];
+    let mut lines = vec![heads.map(|head| text.plain(head))];
+    lines.extend(stats.largest_rooms.iter().map(|room| {
+        let joined = room
+            .joined
+            .map_or("?".to_owned(), |count| count.to_string());
+        let (entries, extremities) = (room.state_entries, room.extremities);
+        [
+            room.room_id.clone(),
+            entries.to_string(),
+            joined,
+            extremities.to_string(),
+        ]
+    }));
+    tables + &columns(&lines)
+}
+
+/// A blank line, then the lines in columns: the first to the left, the others to the right.
+fn columns(lines: &[[String; 4]]) -> String {
+    let width = |column: usize| {
+        let cells = lines.iter().filter_map(|line| line.get(column));
+        cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
+    };
+    let [first, second, third, fourth] = [0, 1, 2, 3].map(width);
+    let line = |[name, one, two, three]: &[String; 4]| {
+        format!("\n{name:first$}  {one:>second$}  {two:>third$}  {three:>fourth$}")
+    };
+    let lines: Vec<_> = lines.iter().map(line).collect();
+    format!("\n{}", lines.concat())
 }
 
 /// A size in the largest unit that leaves three digits or more before the point.
@@ -124,7 +159,10 @@ fn size(bytes: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::text::Language;
+    use crate::{
+        operation::{RoomSize, TableSize},
+        text::Language,
+    };
 
     fn check(findings: Vec<Message>) -> Answer {
         Answer::Check(Check {
@@ -164,12 +202,76 @@ mod tests {
         );
     }
 
+    fn stats() -> Stats {
+        Stats {
+            tables: vec![
+                TableSize {
+                    name: "cursor".to_owned(),
+                    rows: 1,
+                    bytes: 7,
+                    disk_bytes: 0,
+                },
+                TableSize {
+                    name: "event".to_owned(),
+                    rows: 12_345,
+                    bytes: 20 << 20,
+                    disk_bytes: 9 << 20,
+                },
+                TableSize {
+                    name: "gap".to_owned(),
+                    rows: 0,
+                    bytes: 0,
+                    disk_bytes: 0,
+                },
+            ],
+            rooms: 1,
+            largest_rooms: vec![RoomSize {
+                room_id: "!room:a.example".to_owned(),
+                state_entries: 70,
+                joined: None,
+                extremities: 1,
+            }],
+            disk_bytes: 9 << 20,
+            journal_bytes: 0,
+            free_disk_bytes: None,
+            cache_bytes: 0,
+            write_buffer_bytes: 0,
+            commits: 1,
+            conflicts: 0,
+            commits_waiting: 0,
+            background_errors: 0,
+        }
+    }
+
+    #[test]
+    fn stats_come_in_columns_the_largest_first_and_without_empty_tables() {
+        let said = in_words(&Answer::Stats(stats()), &Text::new(Language::English));
+        let columns: Vec<_> = said.lines().skip_while(|line| !line.is_empty()).collect();
+        let expected = [
+            "",
+            "Table    Rows    Size  On disk",
+            "event   12345  20 MiB  9216 KiB",
+            "cursor      1     7 B      0 B",
+            "",
+            "Room             State  Joined  Extremities",
+            "!room:a.example     70       ?            1",
+        ];
+        let squeeze = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
+        let squeezed: Vec<_> = columns.iter().map(|line| squeeze(line)).collect();
+        assert_eq!(squeezed, expected.map(squeeze));
+        assert_eq!(columns[1].chars().count(), columns[2].chars().count());
+    }
+
     #[test]
     fn every_answer_has_words_in_every_language() {
         for language in Language::ALL {
             let text = Text::new(language);
-            for answer in [check(Vec::new()), Answer::Stopping] {
-                assert!(!in_words(&answer, &text).contains("check-"));
+            for answer in [check(Vec::new()), Answer::Stopping, Answer::Stats(stats())] {
+                let said = in_words(&answer, &text);
+                assert!(
+                    !said.contains("stats-") && !said.contains("column-"),
+                    "{said}"
+                );
                 assert!(in_json(&answer).len() > 5);
             }
         }

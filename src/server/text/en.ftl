@@ -129,6 +129,7 @@ status-signing-key = Signing key: { $value }
 status-tasks = Tasks: { $value }
 status-panics = Panics (bugs to report): { $value }
 
+stats-rooms = Rooms: { $value }
 stats-disk = Tables on disk: { $value }
 stats-journal = Journal on disk: { $value }
 stats-free-disk = Free space on the disk: { $value }
@@ -138,6 +139,15 @@ stats-commits = Commits since it was opened: { $value }
 stats-conflicts = Commits refused by a check: { $value }
 stats-commits-waiting = Commits that wait: { $value }
 stats-background-errors = Failed background work: { $value }
+
+column-table = Table
+column-rows = Rows
+column-bytes = Size
+column-disk = On disk
+column-room = Room
+column-state = State
+column-joined = Joined
+column-extremities = Extremities
 
 finding-corrupt = Damaged: { $what }
 finding-undecodable = A row cannot be read: { $table } { $key } ({ $detail })

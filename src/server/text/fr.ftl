@@ -129,6 +129,7 @@ status-signing-key = Clé de signature : { $value }
 status-tasks = Tâches : { $value }
 status-panics = Paniques (bogues à signaler) : { $value }
 
+stats-rooms = Salons : { $value }
 stats-disk = Tables sur le disque : { $value }
 stats-journal = Journal sur le disque : { $value }
 stats-free-disk = Espace libre sur le disque : { $value }
@@ -138,6 +139,15 @@ stats-commits = Transactions depuis l’ouverture : { $value }
 stats-conflicts = Transactions refusées par une condition : { $value }
 stats-commits-waiting = Transactions en attente : { $value }
 stats-background-errors = Travaux de fond échoués : { $value }
+
+column-table = Table
+column-rows = Lignes
+column-bytes = Taille
+column-disk = Sur disque
+column-room = Salon
+column-state = État
+column-joined = Membres
+column-extremities = Extrémités
 
 finding-corrupt = Endommagé : { $what }
 finding-undecodable = Une ligne ne peut pas être lue : { $table } { $key } ({ $detail })

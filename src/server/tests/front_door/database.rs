@@ -1,8 +1,8 @@
 //! `belfry db`, `status` and `stop`: the same with a running server and with a stopped one.
 
-use std::{fs, path::Path};
+use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 
-use crate::process::Place;
+use crate::{process::Place, rows::Rows};
 
 fn json(place: &Place, arguments: &[&str]) -> serde_json::Value {
     let ran = place.run(&[arguments, &["--json"]].concat());
@@ -49,11 +49,32 @@ fn a_sound_database_has_no_findings_by_the_socket_and_by_the_file() {
     place.run(&["db", "check"]).printed(0, "No damage found");
 }
 
+#[test]
+fn findings_are_shown_and_counted_by_the_socket_and_by_the_file() {
+    let place = Place::new();
+    place.start().stop();
+    let rows = Rows::open(&place);
+    rows.put_new("event", b"no key of an event", b"no event");
+    rows.close();
+    place.run(&["db", "check"]).printed(1, "finding");
+    let server = place.start();
+    place.run(&["db", "check"]).printed(1, "event");
+    place
+        .run(&["db", "check", "--lang", "fr"])
+        .printed(1, "dégât");
+    let ran = place.run(&["db", "check", "--json"]);
+    let found: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
+    let findings = found["check"]["findings"].as_array().unwrap();
+    assert!(!findings.is_empty() && ran.code == Some(1), "{ran:?}");
+    server.stop();
+}
+
 /// Backs up with this place's database, restores into a new place and starts a server there.
 fn backup_restores(place: &Place, name: &str) {
     place.run(&["db", "backup", name]).printed(0, name);
     let backup = place.path(name);
-    assert!(backup.join("CURRENT").exists());
+    let mode = fs::metadata(&backup).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o700, "a backup is nobody else's business");
     let other = Place::new();
     other
         .run(&["db", "restore", backup.to_str().unwrap()])

@@ -8,7 +8,10 @@ use std::{
 
 use rustix::process::Signal;
 
-use crate::process::{Place, contents};
+use crate::{
+    process::{Place, contents},
+    rows::Rows,
+};
 
 fn mode(place: &Place, name: &str) -> u32 {
     fs::metadata(place.path(name)).unwrap().permissions().mode() & 0o777
@@ -110,6 +113,27 @@ fn a_database_of_another_server_name_is_refused_unchanged() {
     place.run(&["db", "stats"]).refused(2, "a.example");
     place.configure("server_name = \"a.example\"");
     place.start().stop();
+}
+
+#[test]
+fn a_database_of_a_newer_schema_is_refused_unchanged() {
+    let place = Place::new();
+    place.start().stop();
+    let rows = Rows::open(&place);
+    let (key, mut meta) = rows.first("meta");
+    // Behind the row's version byte comes the schema's number.
+    meta[1] += 1;
+    rows.put(&key, &meta);
+    rows.close();
+    place
+        .run(&["serve"])
+        .refused(2, "written by a newer version");
+    place
+        .run(&["db", "stats"])
+        .refused(2, "written by a newer version");
+    let rows = Rows::open(&place);
+    assert_eq!(rows.first("meta").1, meta);
+    rows.close();
 }
 
 #[test]

@@ -11,3 +11,5 @@ mod database;
 mod life;
 #[cfg(test)]
 mod process;
+#[cfg(test)]
+mod rows;
