@@ -18,6 +18,25 @@ use crate::{
     tables::{STATE_NODE, StateNode},
 };
 
+/// Whether tests are to write what they would compare with. Set when the tests are *built*.
+pub(crate) const WRITE_FIXTURES: bool = option_env!("BELFRY_WRITE_FIXTURES").is_some();
+
+/// Writes a file of this crate.
+pub(crate) fn write_fixture(name: &str, text: &str) {
+    let path = format!("{}/{name}", env!("CARGO_MANIFEST_DIR"));
+    std::fs::write(path, text).unwrap();
+}
+
+pub(crate) fn to_hex(bytes: &[u8]) -> String {
+    format!("{:02x}", Bytes::copy_from_slice(bytes))
+}
+
+pub(crate) fn from_hex(text: &str) -> Vec<u8> {
+    let pairs = text.as_bytes().chunks(2);
+    let byte = |pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap();
+    pairs.map(byte).collect()
+}
+
 pub(crate) fn room() -> &'static RoomId {
     room_id!("!room:example.org")
 }

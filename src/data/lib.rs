@@ -32,6 +32,10 @@ mod epoch_tests;
 #[cfg(test)]
 mod fixture;
 #[cfg(test)]
+mod golden_tests;
+#[cfg(test)]
+mod lock_tests;
+#[cfg(test)]
 mod resolution_tests;
 #[cfg(test)]
 mod room_fixture;

@@ -126,16 +126,15 @@ fn with_progress(
     progress: &Seen<MigrationRow>,
     meta: &Seen<MetaRow>,
 ) -> Commit {
-    let mut commit = step.commit;
+    let MigrationStep { mut commit, next } = step;
     MIGRATION.check_unchanged(&mut commit, &(), progress);
     META.check_unchanged(&mut commit, &(), meta);
-    match step.next {
-        Some(cursor) => MIGRATION.put(&mut commit, &(), &MigrationRow { to, cursor }),
-        None => {
-            MIGRATION.delete(&mut commit, &());
-            if let Some(meta) = meta.row.clone() {
-                META.put(&mut commit, &(), &MetaRow { schema: to, ..meta });
-            }
+    if let Some(cursor) = next {
+        MIGRATION.put(&mut commit, &(), &MigrationRow { to, cursor });
+    } else {
+        MIGRATION.delete(&mut commit, &());
+        if let Some(meta) = meta.row.clone() {
+            META.put(&mut commit, &(), &MetaRow { schema: to, ..meta });
         }
     }
     commit

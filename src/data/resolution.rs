@@ -115,13 +115,13 @@ impl RoomReader<'_> {
         for other in roots.iter().skip(1) {
             let states = self.states();
             let changes = states.diff(set, roots[0], *other, CONFLICTS_MAX).await?;
-            differences.push(changes.into_iter().map(difference).collect());
+            differences.push(changes.iter().map(difference).collect());
         }
         Ok(Conflict::from_differences(&differences))
     }
 }
 
-fn difference(change: Change) -> (StateMapKey, Difference) {
+fn difference(change: &Change) -> (StateMapKey, Difference) {
     let difference = Difference {
         base: change.before,
         other: change.after,

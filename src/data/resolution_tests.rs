@@ -110,7 +110,7 @@ async fn by_difference(
     let reader = RoomReader::new(&snapshot, &room.room);
     let mut set = WorkingSet::new();
     let (planned, budget) = (Planned::new(), Budget::default());
-    let root = reader
+    let resolved = reader
         .resolve(&mut set, room.rules, &roots, &planned, budget)
         .await
         .unwrap();
@@ -118,13 +118,13 @@ async fn by_difference(
     let states = reader.states();
     let mut state = BTreeMap::new();
     let entries = states
-        .diff(&mut set, Root::EMPTY, root, usize::MAX)
+        .diff(&mut set, Root::EMPTY, resolved, usize::MAX)
         .await
         .unwrap();
     for entry in entries.into_iter().filter_map(crate::Change::entry) {
         state.insert(state_map_key(&entry.tuple), entry.event);
     }
-    (root, state)
+    (resolved, state)
 }
 
 #[tokio::test]
@@ -159,8 +159,8 @@ async fn round_trips_do_not_grow_with_the_room() {
 async fn equal_states_need_no_gathering() {
     let (room, [bobs, _]) = forked(10).await;
     let mut trips = 0;
-    let (root, _) = by_difference(&room, &[bobs, bobs], &mut trips).await;
-    assert_eq!(root, room.events[&bobs].after);
+    let (same, _) = by_difference(&room, &[bobs, bobs], &mut trips).await;
+    assert_eq!(same, room.events[&bobs].after);
     assert_eq!(trips, 0);
 }
 

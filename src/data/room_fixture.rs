@@ -208,7 +208,7 @@ impl TestRoom {
         let after: Vec<_> = prev.iter().map(|hash| self.events[hash].after).collect();
         let snapshot = self.engine.snapshot().await.unwrap();
         let reader = RoomReader::new(&*snapshot, &self.room);
-        let planned: Planned = self.planned.iter().map(|known| known.planned()).collect();
+        let planned: Planned = self.planned.iter().map(Known::planned).collect();
         reader
             .resolve(
                 &mut self.set,
@@ -252,7 +252,9 @@ impl TestRoom {
             received_ts: self.now_ts.into(),
             known: false,
         });
-        changes.iter().for_each(|change| writes.entry(change));
+        for change in &changes {
+            writes.entry(change);
+        }
         let roots: Vec<_> = self.events.values().map(|known| known.after).collect();
         writes.nodes(self.set.take_writes(&roots));
         self.engine

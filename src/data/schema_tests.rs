@@ -11,7 +11,9 @@ use bytes::Bytes;
 use ruma_common::server_name;
 
 use crate::{
-    Database, Incarnation, MigrationError, OpenError, SCHEMA_VERSION, check, keyspaces,
+    Database, Incarnation, MigrationError, OpenError, SCHEMA_VERSION, check,
+    fixture::{WRITE_FIXTURES, from_hex, to_hex, write_fixture},
+    keyspaces,
     migration::{Migration, MigrationStep},
     open, renew_incarnation,
     room_fixture::{TestRoom, local},
@@ -34,21 +36,6 @@ async fn rows(engine: &Memory) -> Vec<(Key, Bytes)> {
         rows.extend(page.await.unwrap().rows);
     }
     rows
-}
-
-fn hex(bytes: &[u8]) -> String {
-    format!("{:02x}", Bytes::copy_from_slice(bytes))
-}
-
-fn from_hex(text: &str) -> Vec<u8> {
-    let digits: Vec<_> = text
-        .chars()
-        .map(|digit| digit.to_digit(16).unwrap())
-        .collect();
-    let bytes = digits
-        .chunks(2)
-        .map(|pair| u8::try_from(pair[0] * 16 + pair[1]).unwrap());
-    bytes.collect()
 }
 
 async fn load(text: &str) -> Arc<Memory> {
@@ -80,11 +67,11 @@ async fn scenario() -> Arc<Memory> {
 #[tokio::test]
 async fn the_fixture_of_the_current_schema_is_what_this_build_writes() {
     let rows = rows(&*scenario().await).await;
-    let line = |(key, value): &(Key, Bytes)| format!("{} {}\n", hex(key.as_bytes()), hex(value));
+    let line =
+        |(key, value): &(Key, Bytes)| format!("{} {}\n", to_hex(key.as_bytes()), to_hex(value));
     let text: String = rows.iter().map(line).collect();
-    if std::env::var_os("BELFRY_WRITE_FIXTURES").is_some() {
-        let path = format!("{}/fixtures/schema_1.txt", env!("CARGO_MANIFEST_DIR"));
-        std::fs::write(path, &text).unwrap();
+    if WRITE_FIXTURES {
+        write_fixture("fixtures/schema_1.txt", &text);
     }
     assert_eq!(
         SCHEMA_VERSION, 1,

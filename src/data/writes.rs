@@ -153,10 +153,10 @@ impl RoomWrites {
         }
         match event.place {
             Place::New(_) if accepted => {
-                self.into_timeline(pdu);
-                self.into_logs(pdu.hash());
+                self.put_into_timeline(pdu);
+                self.put_into_logs(pdu.hash());
             }
-            Place::Backfilled(_) if accepted => self.into_timeline(pdu),
+            Place::Backfilled(_) if accepted => self.put_into_timeline(pdu),
             Place::New(_) | Place::Backfilled(_) | Place::Outlier => {}
         }
     }
@@ -280,13 +280,13 @@ impl RoomWrites {
         }
     }
 
-    fn into_timeline(&mut self, pdu: &Pdu) {
+    fn put_into_timeline(&mut self, pdu: &Pdu) {
         let row = LogRow { event: pdu.hash() };
         let prefix = (self.room.clone(), pdu.depth());
         ROOM_TIMELINE.append(&mut self.commit, &prefix, &row);
     }
 
-    fn into_logs(&mut self, event: EventHash) {
+    fn put_into_logs(&mut self, event: EventHash) {
         let prefix = (self.room.clone(),);
         ROOM_LOG.append(&mut self.commit, &prefix, &LogRow { event });
         ROOM_TAIL.stamp(&mut self.commit, &prefix, &());
@@ -350,18 +350,15 @@ pub(crate) fn put_member(
         (room.clone(), UserKey::from(user)),
     );
     let is_local = user.server_name() == local;
-    match entry.and_then(|entry| entry.membership.zip(Some(entry.event))) {
-        Some((membership, event)) => {
-            USER_ROOM.stamp(commit, &by_user, &UserRoomRow { membership, event });
-            if is_local {
-                LOCAL_MEMBER.put(commit, &by_room, &LocalMemberRow { membership });
-            }
+    if let Some((membership, event)) = entry.and_then(CurrentRow::member) {
+        USER_ROOM.stamp(commit, &by_user, &UserRoomRow { membership, event });
+        if is_local {
+            LOCAL_MEMBER.put(commit, &by_room, &LocalMemberRow { membership });
         }
-        None => {
-            USER_ROOM.delete(commit, &by_user);
-            if is_local {
-                LOCAL_MEMBER.delete(commit, &by_room);
-            }
+    } else {
+        USER_ROOM.delete(commit, &by_user);
+        if is_local {
+            LOCAL_MEMBER.delete(commit, &by_room);
         }
     }
 }
@@ -382,7 +379,7 @@ fn put_event(commit: &mut Commit, room: &RoomKey, event: &NewEvent<'_>) {
     let row = EventRow {
         acceptance: event.acceptance,
         state_before: match event.place {
-            Place::New(root) | Place::Backfilled(root) => Some(root),
+            Place::New(before) | Place::Backfilled(before) => Some(before),
             Place::Outlier => None,
         },
         auth_depth: event.auth_depth,

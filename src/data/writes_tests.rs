@@ -286,9 +286,9 @@ async fn parts_stay_within_the_limits() {
     let room = room().await;
     let mut parts = PartWrites::new(&room.room);
     let mut set = crate::WorkingSet::new();
-    let root = crate::fixture::members(&mut set, 0..20_000);
+    let state = crate::fixture::members(&mut set, 0..20_000);
     let (mut commits, mut nodes) = (Vec::new(), 0);
-    for (hash, bytes) in set.take_writes(&[root]) {
+    for (hash, bytes) in set.take_writes(&[state]) {
         parts.node(hash, bytes);
         commits.extend(parts.take_full());
         nodes += 1;

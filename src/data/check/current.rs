@@ -32,7 +32,7 @@ pub(super) async fn check(engine: &dyn Engine, report: &mut Report) -> Result<()
     let mut pages = Pages::new(&ROOM_HEAD);
     while let Some((_, rows)) = pages.next(engine, report).await? {
         for row in rows {
-            let mut room = Room {
+            let mut checked = Checked {
                 engine,
                 room: row.key.0,
                 raw: row.raw,
@@ -42,14 +42,14 @@ pub(super) async fn check(engine: &dyn Engine, report: &mut Report) -> Result<()
                 servers: BTreeMap::new(),
                 entries: 0,
             };
-            room.check(report).await?;
+            checked.check(report).await?;
         }
     }
     check_rows(engine, report).await
 }
 
 /// A room being checked.
-struct Room<'e> {
+struct Checked<'e> {
     engine: &'e dyn Engine,
     room: RoomKey,
     raw: Key,
@@ -60,7 +60,7 @@ struct Room<'e> {
     entries: usize,
 }
 
-impl Room<'_> {
+impl Checked<'_> {
     async fn check(&mut self, report: &mut Report) -> Result<(), ReadError> {
         self.check_references(report).await?;
         if self.check_entries(report).await? {

@@ -61,9 +61,9 @@ async fn base() -> Base {
         .unwrap();
     let bob = (key.clone(), 1, "m.room.member".to_owned(), BOB.to_owned());
     let bob = ROOM_STATE.get(&*snapshot, &bob).await.unwrap().unwrap();
-    let root = head.state.node().unwrap();
+    let top = head.state.node().unwrap();
     let node = STATE_NODE
-        .get(&*snapshot, &(key.clone(), root.0))
+        .get(&*snapshot, &(key.clone(), top.0))
         .await
         .unwrap()
         .unwrap();
@@ -78,7 +78,7 @@ async fn base() -> Base {
         before_last,
         last_row,
         bob,
-        root: (root, inner),
+        root: (top, inner),
     }
 }
 
@@ -141,7 +141,8 @@ async fn findings_beyond_the_limit_are_counted() {
     base.room.engine.commit(commit).await.unwrap();
     let report = check(&*base.room.engine, 5).await.unwrap();
     assert_eq!(report.findings.len(), 5);
-    assert_eq!(report.more as usize, base.room.events.len() - 5);
+    let more = base.room.events.len() - 5;
+    assert_eq!(usize::try_from(report.more), Ok(more));
     assert!(!report.is_clean());
 }
 
@@ -160,7 +161,7 @@ async fn stats_count_every_row() {
             .unwrap()
             .rows
     };
-    assert_eq!(rows("event") as usize, base.room.events.len());
+    assert_eq!(usize::try_from(rows("event")), Ok(base.room.events.len()));
     assert_eq!(
         (rows("room_state"), rows("staged"), rows("user")),
         (35, 1, 0)

@@ -13,6 +13,7 @@ use crate::{
     column::RoomKey,
     reader::RoomReader,
     rows::{Acceptance, EventRow},
+    state::Root,
     tables::{EVENT, EVENT_EDGE, EVENT_ROOM, EventKey, ROOM_GAP, ROOM_HEAD, RoomOf, STATE_NODE},
 };
 
@@ -173,7 +174,7 @@ impl Needs {
 
     fn references_of_row(&mut self, event: &Event<'_>) {
         let room = &event.key.0;
-        if let Some(node) = event.row.state_before.and_then(|root| root.node()) {
+        if let Some(node) = event.row.state_before.and_then(Root::node) {
             let key = STATE_NODE.key(&(room.clone(), node.0));
             self.want(event, key, "the state before the event is not stored");
         }

@@ -10,6 +10,10 @@ use super::finding::{FindingKind, Report};
 const PAGE: usize = 200;
 
 /// A row that decodes.
+#[expect(
+    clippy::struct_field_names,
+    reason = "a row as a whole has a key and a row"
+)]
 pub(super) struct Row<K, R> {
     pub(super) raw: Key,
     pub(super) key: K,
@@ -36,10 +40,6 @@ impl<K: KeyCodec, R: Layout> Pages<K, R> {
 
     /// The next rows, and the snapshot that they are of; `None` at the end. Rows that do not
     /// decode are findings.
-    #[expect(
-        clippy::type_complexity,
-        reason = "a snapshot and what was read from it"
-    )]
     pub(super) async fn next(
         &mut self,
         engine: &dyn Engine,

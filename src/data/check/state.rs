@@ -83,13 +83,11 @@ fn check_children(
     let at = (STATE_NODE.space(), &row.raw);
     let mut sum = Size::default();
     for child in node.children() {
-        match sizes.get(&(row.key.0.clone(), child.0)) {
-            Some(size) => sum = sum.add(*size),
-            None => {
-                report.add(FindingKind::Dangling, at.0, at.1, "a subtree is not stored");
-                return;
-            }
-        }
+        let Some(size) = sizes.get(&(row.key.0.clone(), child.0)) else {
+            report.add(FindingKind::Dangling, at.0, at.1, "a subtree is not stored");
+            return;
+        };
+        sum = sum.add(*size);
     }
     let right = sum == node.size();
     report.expect(

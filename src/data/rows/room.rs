@@ -109,6 +109,13 @@ pub struct CurrentRow {
 }
 postcard_row!(CurrentRow);
 
+impl CurrentRow {
+    /// The membership that the entry gives its user, and the event that says so.
+    pub(crate) fn member(&self) -> Option<(Membership, EventHash)> {
+        Some((self.membership?, self.event))
+    }
+}
+
 /// The building of a new epoch of current state rows.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EpochRow {

@@ -271,7 +271,9 @@ fn encode_leaf(out: &mut Vec<u8>, entries: &[Entry]) {
     out.push(LEAF);
     let count = u16::try_from(entries.len()).unwrap_or(u16::MAX);
     out.extend_from_slice(&count.to_be_bytes());
-    entries.iter().for_each(|entry| entry.encode(out));
+    for entry in entries {
+        entry.encode(out);
+    }
 }
 
 fn encode_inner(out: &mut Vec<u8>, inner: &Inner) {
