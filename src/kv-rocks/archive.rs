@@ -4,6 +4,7 @@
 //! where backups go, or of what the rows mean.
 
 use std::{
+    collections::BTreeMap,
     fs::{self, File},
     io,
     path::{Path, PathBuf},
@@ -15,7 +16,7 @@ use std::{
 };
 
 use belfry_kv::{ReadError, Unavailable};
-use rocksdb::{ReadOptions, checkpoint::Checkpoint};
+use rocksdb::{ColumnFamily, ReadOptions, checkpoint::Checkpoint};
 use tokio::sync::oneshot;
 
 use crate::{fault::read_error, store::Store, threads, view::Freeze};
@@ -23,7 +24,7 @@ use crate::{fault::read_error, store::Store, threads, view::Freeze};
 /// The census reads ahead so much at once, past the cache.
 const READ_AHEAD_BYTES: usize = 2 << 20;
 /// The census looks so often whether the server is stopping.
-const ROWS_PER_LOOK: u64 = 4_096;
+const ROWS_PER_LOOK: usize = 4_096;
 
 /// Why there is no copy.
 #[derive(Debug, thiserror::Error)]
@@ -50,6 +51,8 @@ pub enum ArchiveError {
 pub struct Census {
     /// One entry for each declared table, in the order declared.
     pub tables: Vec<TableCensus>,
+    /// Rows of tables that are not declared any more.
+    pub undeclared_rows: u64,
 }
 
 /// What a complete reading of a table found.
@@ -148,46 +151,57 @@ fn sync(folder: &Path) -> io::Result<()> {
     }
 }
 
-/// Reads every row of every table, and with it every block, whose checksum is compared.
+/// Reads every row of every family, and with it every block, whose checksum is compared.
 pub(crate) fn census(freeze: &Freeze, closing: &AtomicBool) -> Result<Census, ArchiveError> {
     let store = freeze.store();
-    let tables = store
-        .keyspaces
-        .iter()
-        .map(|space| {
-            let (rows, bytes) = count(freeze, space.tag, closing)?;
-            Ok(TableCensus {
-                name: space.name,
-                tag: space.tag,
-                rows,
-                bytes,
-            })
-        })
-        .collect::<Result<_, ReadError>>()?;
-    Ok(Census { tables })
+    let mut tally = Tally::new();
+    for family in store.layout.families() {
+        count(freeze, store.handle(&family.name)?, &mut tally, closing)?;
+    }
+    let tables = store.keyspaces.iter().map(|space| {
+        let (rows, bytes) = tally.remove(&space.tag).unwrap_or_default();
+        TableCensus {
+            name: space.name,
+            tag: space.tag,
+            rows,
+            bytes,
+        }
+    });
+    Ok(Census {
+        tables: tables.collect(),
+        undeclared_rows: tally.values().map(|(rows, _)| rows).sum(),
+    })
 }
 
-fn count(freeze: &Freeze, tag: u8, closing: &AtomicBool) -> Result<(u64, u64), ReadError> {
-    let (family, _) = freeze.store().family(tag)?;
+/// Rows and bytes by tag.
+type Tally = BTreeMap<u8, (u64, u64)>;
+
+fn count(
+    freeze: &Freeze,
+    family: &ColumnFamily,
+    tally: &mut Tally,
+    closing: &AtomicBool,
+) -> Result<(), ReadError> {
     let mut options = ReadOptions::default();
     options.set_snapshot(freeze.frozen());
-    options.set_iterate_lower_bound([tag]);
-    options.set_iterate_upper_bound([tag.saturating_add(1)]);
     options.set_total_order_seek(true);
     options.set_verify_checksums(true);
     options.fill_cache(false);
     options.set_readahead_size(READ_AHEAD_BYTES);
     let mut found = freeze.store().db.raw_iterator_cf_opt(family, options);
-    let (mut rows, mut bytes) = (0, 0);
+    let mut looked = 0;
     found.seek_to_first();
     while let Some((key, value)) = found.item() {
-        rows += 1;
-        bytes += u64::try_from(key.len() + value.len()).unwrap_or(u64::MAX);
-        if rows % ROWS_PER_LOOK == 0 && closing.load(Ordering::Relaxed) {
+        let (rows, bytes) = tally
+            .entry(key.first().copied().unwrap_or_default())
+            .or_default();
+        *rows += 1;
+        *bytes += u64::try_from(key.len() + value.len()).unwrap_or(u64::MAX);
+        looked += 1;
+        if looked % ROWS_PER_LOOK == 0 && closing.load(Ordering::Relaxed) {
             return Err(ReadError::Unavailable(Unavailable::Closed.to_string()));
         }
         found.next();
     }
-    found.status().map_err(read_error)?;
-    Ok((rows, bytes))
+    found.status().map_err(read_error)
 }

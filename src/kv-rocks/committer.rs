@@ -14,7 +14,7 @@ use crate::{
     group::{Plan, plan},
     guard::Guard,
     published::Published,
-    queue::{Answer, Pending, Queue},
+    queue::{Answer, Pending, Queue, Wait},
     registry::{self, Reserved},
     stats::Meters,
     store::Store,
@@ -26,6 +26,11 @@ pub(crate) const LAZY_SYNC_AFTER: Duration =
     LAZY_DELAY_MAX.saturating_sub(Duration::from_millis(25));
 /// How often writing is tried again after the disk was full.
 pub(crate) const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// How long a group waits at most for those who were answered just now to send their next commit,
+const GATHER_MAX: Duration = Duration::from_micros(200);
+/// and which share of the last write's time, if that is less.
+const GATHER_SHARE: u32 = 10;
 
 /// Everything that only the writing thread touches.
 pub(crate) struct Committer {
@@ -41,6 +46,8 @@ pub(crate) struct Committer {
     failure: Option<Failure>,
     /// How many commits the last group had.
     company: usize,
+    /// How long its write took.
+    write_time: Duration,
 }
 
 /// Why nothing is written.
@@ -69,22 +76,30 @@ impl Committer {
             unsynced_since: None,
             failure: None,
             company: 0,
+            write_time: Duration::ZERO,
         }
     }
 
     /// Works until the queue is closed and empty, then leaves everything durable.
     pub(crate) fn run(mut self, queue: &Queue) {
-        while let Some(group) = queue.take(self.patience(), self.company) {
+        while let Some(group) = queue.take(self.wait()) {
             self.apply(group, queue);
             self.sync_lazy(queue);
         }
         self.finish();
     }
 
-    /// How long it may wait for commits before lazy ones must be synced.
-    fn patience(&self) -> Option<Duration> {
-        let since = self.unsynced_since.filter(|_| self.failure.is_none())?;
-        Some((since + LAZY_SYNC_AFTER).saturating_sub(self.now()))
+    /// How to wait for the next group, going by the last one.
+    fn wait(&self) -> Wait {
+        let since = self.unsynced_since.filter(|_| self.failure.is_none());
+        let patience = |since: Duration| (since + LAZY_SYNC_AFTER).saturating_sub(self.now());
+        Wait {
+            patience: since.map(patience),
+            // Those answered together come back together; waiting for them costs a share of what
+            // it saves, a write.
+            hoped: self.company,
+            gather: (self.write_time / GATHER_SHARE).min(GATHER_MAX),
+        }
     }
 
     fn now(&self) -> Duration {
@@ -192,15 +207,16 @@ impl Committer {
     fn write_batch(&mut self, batch: WriteBatch, sync: bool) -> Result<(), String> {
         let mut options = WriteOptions::default();
         options.set_sync(sync);
-        self.store
-            .db
-            .write_opt(batch, &options)
-            .map_err(Error::into_string)?;
+        let start = self.now();
+        let written = self.store.db.write_opt(batch, &options);
+        written.map_err(Error::into_string)?;
+        let end = self.now();
+        self.write_time = end.saturating_sub(start);
         self.meters.group(sync);
         if sync {
             self.synced();
-        } else if self.unsynced_since.is_none() {
-            self.unsynced_since = Some(self.now());
+        } else {
+            self.unsynced_since.get_or_insert(end);
         }
         Ok(())
     }

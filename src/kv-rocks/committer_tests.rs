@@ -16,7 +16,7 @@ use crate::{
     committer::{Committer, LAZY_SYNC_AFTER},
     open,
     published::Published,
-    queue::{Answer, Queue},
+    queue::{Answer, Queue, Wait},
     registry::{self, Reserved},
     stats::Meters,
     store::Store,
@@ -73,7 +73,7 @@ impl Fixture {
             .into_iter()
             .map(|commit| self.queue.push(commit).unwrap())
             .collect();
-        let group = self.queue.take(None, 0).unwrap();
+        let group = self.queue.take(Wait::default()).unwrap();
         self.committer.apply(group, &self.queue);
         waits
             .into_iter()

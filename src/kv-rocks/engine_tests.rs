@@ -176,6 +176,10 @@ async fn a_census_counts_every_row() {
         rows,
         [(POINT, 1_001), (SCAN, 1_000), (COUNTER, 1), (LOG, 0)]
     );
+    drop(rocks);
+    let options = Hand::default().options();
+    let fewer = Rocks::open(folder.path(), &keyspaces()[1..], options).unwrap();
+    assert_eq!(fewer.census().await.unwrap().undeclared_rows, 1_001);
 }
 
 #[tokio::test]

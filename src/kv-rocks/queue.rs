@@ -20,9 +20,16 @@ pub const QUEUE_BYTES_MAX: usize = 64 << 20;
 const GROUP_COMMITS_MAX: usize = 1_024;
 /// A group ends with the commit that takes it to this size.
 const GROUP_BYTES_MAX: usize = 4 << 20;
-/// How long a group waits for those who were answered just now to send their next commit. Only
-/// where the last group had company: it costs a lone writer nothing.
-const GATHER: Duration = Duration::from_micros(200);
+/// How the committer waits for its next group.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Wait {
+    /// At most so long for the first commit; for ever if `None`.
+    pub(crate) patience: Option<Duration>,
+    /// Then for as many commits as this,
+    pub(crate) hoped: usize,
+    /// but no longer than this.
+    pub(crate) gather: Duration,
+}
 
 /// What a caller of `commit` is told.
 pub(crate) type Answer = Result<Position, CommitError>;
@@ -82,22 +89,22 @@ impl Queue {
         Ok(answer)
     }
 
-    /// The next group. Waits for one at most `patience`, then returns an empty one; waits a moment
-    /// longer for up to `hoped` commits. `None` once the queue is closed and empty.
-    pub(crate) fn take(&self, patience: Option<Duration>, hoped: usize) -> Option<Vec<Pending>> {
+    /// The next group; an empty one if none came in time. `None` once the queue is closed and empty.
+    pub(crate) fn take(&self, wait: Wait) -> Option<Vec<Pending>> {
         let mut state = self.lock();
         while state.waiting.is_empty() {
             if state.closed {
                 return None;
             }
             let late;
-            (state, late) = self.sleep(state, 1, patience);
+            (state, late) = self.sleep(state, 1, wait.patience);
             if late {
                 break;
             }
         }
-        if !state.closed && (1..hoped).contains(&state.waiting.len()) {
-            (state, _) = self.sleep(state, hoped, Some(GATHER));
+        let short = (1..wait.hoped).contains(&state.waiting.len());
+        if short && !state.closed && !wait.gather.is_zero() {
+            (state, _) = self.sleep(state, wait.hoped, Some(wait.gather));
         }
         Some(state.group())
     }
@@ -217,9 +224,11 @@ mod tests {
     }
 
     fn take(queue: &Queue) -> usize {
-        queue
-            .take(Some(Duration::ZERO), 0)
-            .map_or(0, |group| group.len())
+        let wait = Wait {
+            patience: Some(Duration::ZERO),
+            ..Wait::default()
+        };
+        queue.take(wait).map_or(0, |group| group.len())
     }
 
     #[test]
@@ -264,6 +273,6 @@ mod tests {
         let refused = queue.push(put(1)).unwrap_err();
         assert_eq!(refused, CommitError::Unavailable(Unavailable::Closed));
         assert_eq!(take(&queue), 1);
-        assert!(queue.take(None, 0).is_none());
+        assert!(queue.take(Wait::default()).is_none());
     }
 }

@@ -11,6 +11,8 @@ use crate::{fault::OpenError, layout::Family};
 
 /// All journal files together; beyond it the families that hold it back are flushed.
 const WAL_BYTES_MAX: u64 = 64 << 20;
+/// The list of table files is written anew beyond this size; it is read at every start.
+const MANIFEST_BYTES_MAX: usize = 8 << 20;
 /// Flushes and compactions at once: one thread for each kind.
 const BACKGROUND_JOBS_MAX: i32 = 2;
 /// Table files are written to disk in steps of this size, so that their sync at the end does not
@@ -62,6 +64,9 @@ pub(crate) fn database(shared: &Shared, table_files: u32, recovery: DBRecoveryMo
     options.set_max_file_opening_threads(2);
     options.set_max_background_jobs(BACKGROUND_JOBS_MAX);
     options.set_bytes_per_sync(TABLE_SYNC_BYTES);
+    options.set_max_manifest_file_size(MANIFEST_BYTES_MAX);
+    // Reads the properties of every table file, for estimates that soon come by themselves.
+    options.set_skip_stats_update_on_db_open(true);
     options.set_avoid_unnecessary_blocking_io(true);
     // There is one writer: nothing to yield to, nothing to share the memtable with.
     options.set_allow_concurrent_memtable_write(false);

@@ -6,8 +6,8 @@
 use std::{sync::Arc, time::Duration};
 
 use belfry_kv::{
-    BoxFuture, Direction, GET_MANY_KEYS_MAX, Key, PAGE_BYTES_MAX, Page, Position, Range, ReadError,
-    SCAN_MANY_RANGES_MAX, SNAPSHOT_AGE_MAX, Snapshot,
+    BoxFuture, Direction, GET_MANY_KEYS_MAX, Key, Page, Position, Range, ReadError,
+    SCAN_MANY_BYTES_MAX, SCAN_MANY_RANGES_MAX, SNAPSHOT_AGE_MAX, Snapshot,
 };
 use bytes::Bytes;
 
@@ -16,12 +16,10 @@ use crate::{
     store::{Frozen, Got, Store, Tier},
 };
 
-/// Most keys looked for in memory by the caller itself, about 0.2 ms of work.
+/// Most keys looked for in memory by the caller itself, about 0.3 ms of work.
 const INLINE_KEYS_MAX: usize = 128;
 /// Most rows of all ranges together that the caller itself reads, about as long.
 const INLINE_ROWS_MAX: usize = 256;
-/// A `scan_many` answers empty pages, with their rests, for the ranges behind this many bytes.
-const SCAN_MANY_BYTES_MAX: usize = 4 * PAGE_BYTES_MAX;
 
 self_cell::self_cell!(
     struct Held {
