@@ -9,6 +9,7 @@ pub(crate) mod device;
 pub(crate) mod filter;
 pub(crate) mod membership;
 pub(crate) mod profile;
+pub(crate) mod push_rule;
 pub(crate) mod register;
 pub(crate) mod room;
 pub(crate) mod server;
@@ -17,6 +18,8 @@ mod uia;
 
 #[cfg(test)]
 mod account_tests;
+#[cfg(test)]
+mod push_rule_tests;
 #[cfg(test)]
 mod register_tests;
 #[cfg(test)]

@@ -4,7 +4,8 @@ use axum::Router;
 
 use crate::{
     client::{
-        account, account_data, device, filter, membership, profile, register, room, server, session,
+        account, account_data, device, filter, membership, profile, push_rule, register, room,
+        server, session,
     },
     edge::{Routes, Rule},
     state::Api,
@@ -28,6 +29,7 @@ pub(crate) fn table() -> Routes<Api> {
     let routes = signing_in_and_out(routes);
     let routes = own_account(routes);
     let routes = own_data(routes);
+    let routes = push_rules(routes);
     rooms(routes)
 }
 
@@ -73,6 +75,19 @@ fn own_data(routes: Routes<Api>) -> Routes<Api> {
         .serve(Rule::FORM, account_data::set_in_room)
         .serve(Rule::FORM, filter::create)
         .serve(Rule::NONE, filter::get)
+}
+
+fn push_rules(routes: Routes<Api>) -> Routes<Api> {
+    routes
+        .serve(Rule::NONE, push_rule::all)
+        .serve(Rule::NONE, push_rule::global)
+        .serve(Rule::NONE, push_rule::get)
+        .serve(Rule::FORM, push_rule::set)
+        .serve(Rule::NONE, push_rule::delete)
+        .serve(Rule::NONE, push_rule::get_enabled)
+        .serve(Rule::FORM, push_rule::set_enabled)
+        .serve(Rule::NONE, push_rule::get_actions)
+        .serve(Rule::FORM, push_rule::set_actions)
 }
 
 fn rooms(routes: Routes<Api>) -> Routes<Api> {

@@ -12,6 +12,7 @@ use crate::{
     fault::Fault,
     invitation, name,
     password::Unfit,
+    push_rule,
     session::{NewDevice, Session},
     store::Tries,
 };
@@ -129,6 +130,7 @@ impl Users {
                 row.role = good.ok_or(RegisterError::TokenNotGood)?.role.clone();
             }
             let mut change = UserChange::new(user_id, row);
+            push_rule::put_default(&*snapshot, &mut change).await?;
             if let Some((token, seen)) = &token {
                 change.use_registration_token(token, seen);
             }

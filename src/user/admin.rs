@@ -10,8 +10,8 @@ use belfry_policy::Standing;
 use ruma_common::{OwnedUserId, UserId};
 
 use crate::{
-    Users, account::RegisterError, fault::Fault, name, password::Unfit, session::standing,
-    store::Tries,
+    Users, account::RegisterError, fault::Fault, name, password::Unfit, push_rule,
+    session::standing, store::Tries,
 };
 
 /// An account as administrators see it.
@@ -94,8 +94,14 @@ impl Users {
             role: role.into(),
             ..self.new_row(password)
         };
-        let commit = UserChange::new(&user_id, row).finish();
-        let made = self.0.store.commit(commit, &mut Tries::default()).await?;
+        let mut change = UserChange::new(&user_id, row);
+        let snapshot = self.0.store.snapshot().await?;
+        push_rule::put_default(&*snapshot, &mut change).await?;
+        let made = self
+            .0
+            .store
+            .commit(change.finish(), &mut Tries::default())
+            .await?;
         made.then_some(user_id).ok_or(AdminError::NameTaken)
     }
 

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use belfry_user::{
-    AccountDataError, DeviceError, Fault, FilterError, ProfileError, RegisterError, SignInError,
-    TokenError, UiaError, Unfit,
+    AccountDataError, DeviceError, Fault, FilterError, ProfileError, PushRuleError, RegisterError,
+    SignInError, TokenError, UiaError, Unfit,
 };
 use http::StatusCode as S;
 use ruma_common::api::error::{ErrorKind as K, UnknownTokenErrorData};
@@ -121,6 +121,21 @@ impl From<AccountDataError> for ApiError {
             E::NotYours => (S::FORBIDDEN, K::Forbidden),
             E::Managed => (S::METHOD_NOT_ALLOWED, K::BadJson),
             E::TypeTooLong => (S::BAD_REQUEST, K::InvalidParam),
+            E::TooLarge => (S::PAYLOAD_TOO_LARGE, K::TooLarge),
+            E::Denied(denial) => return denial.into(),
+            E::Fault(fault) => return fault.into(),
+        };
+        Refusal::new(status, kind, text).into()
+    }
+}
+
+impl From<PushRuleError> for ApiError {
+    fn from(error: PushRuleError) -> Self {
+        use PushRuleError as E;
+        let text = error.to_string();
+        let (status, kind) = match error {
+            E::NotFound => (S::NOT_FOUND, K::NotFound),
+            E::Invalid(_) => (S::BAD_REQUEST, K::InvalidParam),
             E::TooLarge => (S::PAYLOAD_TOO_LARGE, K::TooLarge),
             E::Denied(denial) => return denial.into(),
             E::Fault(fault) => return fault.into(),
