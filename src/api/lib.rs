@@ -17,13 +17,20 @@
 //!    /// `GET /account/whoami`.
 //!    pub(crate) async fn whoami(call: Call<whoami::Request>) -> Result<whoami::Response, ApiError> {
 //!        let mut answer = whoami::Response::new(call.auth.user_id, false);
-//!        answer.device_id = call.auth.device_id;
+//!        answer.device_id = Some(call.auth.device_id);
 //!        Ok(answer)
 //!    }
 //!    ```
 //! 3. Add its line to the table in `routes.rs`, with the body that it takes.
 //! 4. If the domain call can fail in a new way, give the variant a row in `error`.
-//! 5. Test it through the router, with answers parsed by ruma's client types.
+//! 5. Test it through the router, with answers parsed by ruma's client types. (`hostile_tests` sends
+//!    nonsense to every line of the table by itself.)
+//!
+//! # How it is served
+//!
+//! [`router`] makes the whole service of an [`Api`]. Whoever accepts connections puts an
+//! [`edge::Peer`] into each request's extensions: without one, a request counts as coming from
+//! this machine. Limits on connections, headers and idle time are the listener's.
 
 mod client;
 pub mod edge;

@@ -133,7 +133,7 @@ pub(crate) async fn send(
     let kind = TimelineEventType::from(request.event_type.to_string());
     let scope = format!("send/{}/{kind}", request.room_id);
     let change = if kind == TimelineEventType::RoomRedaction {
-        redaction_from(content)?
+        redaction_from(&content)?
     } else {
         Change::Message { kind, content }
     };
@@ -179,7 +179,7 @@ pub(crate) async fn redact(
 }
 
 /// A redaction sent like any other event names its target in its content (room version 11).
-fn redaction_from(content: Box<RawValue>) -> Result<Change, ApiError> {
+fn redaction_from(content: &RawValue) -> Result<Change, ApiError> {
     #[derive(Deserialize)]
     struct Content {
         redacts: OwnedEventId,
