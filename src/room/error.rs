@@ -3,7 +3,7 @@
 //! It exists so that every caller handles the same few outcomes; it knows nothing of HTTP statuses
 //! and error codes, which `api` gives to each variant.
 
-use belfry_data::{CommitError, ReadError, Unavailable, WritesError};
+use belfry_data::{CommitError, ReadError, StateError, Unavailable, WritesError};
 use belfry_event::DraftError;
 use belfry_policy::Denial;
 
@@ -67,6 +67,17 @@ impl From<ReadError> for RoomError {
     }
 }
 
+impl From<StateError> for RoomError {
+    fn from(error: StateError) -> Self {
+        match error {
+            StateError::Read(error) => error.into(),
+            StateError::Missing(_) | StateError::Full | StateError::TooMany(_) => {
+                Self::Fault(error.to_string())
+            }
+        }
+    }
+}
+
 impl From<CommitError> for RoomError {
     fn from(error: CommitError) -> Self {
         match error {
@@ -109,5 +120,23 @@ impl From<Unfit> for RoomError {
             Unfit::AdditionalCreators => Self::BadParameter(error.to_string()),
             Unfit::Content(_) => Self::BadContent(error.to_string()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn state_that_cannot_be_read_now_is_no_fault() {
+        for error in [
+            ReadError::Expired,
+            ReadError::Unavailable("down".to_owned()),
+        ] {
+            let told = RoomError::from(StateError::Read(error));
+            assert!(matches!(told, RoomError::Unavailable(_)), "{told:?}");
+        }
+        let damaged = StateError::Read(ReadError::corrupt("a bit"));
+        assert!(matches!(RoomError::from(damaged), RoomError::Fault(_)));
     }
 }

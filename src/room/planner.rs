@@ -411,8 +411,7 @@ async fn gather_entries(
 ) -> Result<(), RoomError> {
     let root = desk.head.state;
     let states = reader.states();
-    let gathered = states.gather(&mut desk.working, &[root], tuples).await;
-    gathered.map_err(|error| RoomError::Fault(error.to_string()))?;
+    states.gather(&mut desk.working, &[root], tuples).await?;
     let named: BTreeSet<_> = tuples
         .iter()
         .filter_map(|tuple| desk.entry(tuple).ok().flatten())
