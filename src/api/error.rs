@@ -34,7 +34,7 @@ pub struct ApiError(Box<Answer>);
 enum Answer {
     Refusal(Refusal),
     Uia(UiaaInfo),
-    Fault(String),
+    Fault(StatusCode, String),
 }
 
 /// One row of a table.
@@ -79,7 +79,16 @@ impl Refusal {
 impl ApiError {
     /// The request cannot be served, and the client is not told why. Logged when it is answered.
     pub fn fault(cause: impl fmt::Display) -> Self {
-        Self(Box::new(Answer::Fault(cause.to_string())))
+        Self::failed(StatusCode::INTERNAL_SERVER_ERROR, &cause)
+    }
+
+    /// As [`Self::fault`], for what will pass: the client may try again later.
+    pub fn unavailable(cause: impl fmt::Display) -> Self {
+        Self::failed(StatusCode::SERVICE_UNAVAILABLE, &cause)
+    }
+
+    fn failed(status: StatusCode, cause: &dyn fmt::Display) -> Self {
+        Self(Box::new(Answer::Fault(status, cause.to_string())))
     }
 
     /// The client has to go through the stages of user-interactive authentication.
@@ -99,11 +108,10 @@ impl IntoResponse for ApiError {
         match *self.0 {
             Answer::Refusal(refusal) => refusal.into_response(),
             Answer::Uia(info) => whole(UiaaResponse::AuthResponse(info).try_into_http_response()),
-            Answer::Fault(cause) => {
+            Answer::Fault(status, cause) => {
                 tracing::error!(cause, "the request failed");
                 let text = "The server failed; its log says why, under this request's number";
-                Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, ErrorKind::Unknown, text)
-                    .into_response()
+                Refusal::new(status, ErrorKind::Unknown, text).into_response()
             }
         }
     }

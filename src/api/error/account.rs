@@ -19,7 +19,8 @@ impl From<Fault> for ApiError {
     fn from(fault: Fault) -> Self {
         match fault {
             Fault::Busy => Wait(BUSY).into(),
-            fault => Self::fault(fault),
+            Fault::Unavailable(cause) | Fault::Unsure(cause) => Self::unavailable(cause),
+            Fault::Broken(cause) => Self::fault(cause),
         }
     }
 }
