@@ -19,6 +19,8 @@ mod uia;
 #[cfg(test)]
 mod account_tests;
 #[cfg(test)]
+mod outage_tests;
+#[cfg(test)]
 mod push_rule_tests;
 #[cfg(test)]
 mod register_tests;

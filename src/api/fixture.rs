@@ -61,6 +61,7 @@ const BASE_URL: &str = "https://hs1";
 pub(crate) struct TestApp {
     pub(crate) users: Users,
     pub(crate) env: Env,
+    pub(crate) engine: Arc<Memory>,
     router: Router,
     log: Log,
     _leaks: LeakCheck,
@@ -101,7 +102,7 @@ impl TestApp {
             env.clone(),
             identity,
         );
-        let users = Users::new(engine, env.clone(), Arc::clone(&rules), options).unwrap();
+        let users = Users::new(engine.clone(), env.clone(), Arc::clone(&rules), options).unwrap();
         let edge = EdgeOptions {
             trusted_proxies: TrustedProxies(Vec::new()),
             rates: RateOptions::field_defaults(),
@@ -120,6 +121,7 @@ impl TestApp {
             router: crate::router(api),
             _leaks: env.tasks.leak_check(),
             env,
+            engine,
             log,
             _log: guard,
         }
@@ -201,6 +203,11 @@ impl TestApp {
         let (status, json, _) = self.raw_from(PEER, endpoint, token, body).await;
         let errcode = json["errcode"].as_str().unwrap_or_default();
         (status.as_u16(), errcode.to_owned())
+    }
+
+    /// How many warnings and errors were logged; they are expected from now on.
+    pub(crate) fn take_alarms(&self) -> usize {
+        std::mem::take(&mut self.log.lock().alarms)
     }
 
     /// All that was logged so far, fields included.
