@@ -106,8 +106,11 @@ impl Batch {
     pub(crate) fn answer(self) {
         let rules = self.rules;
         for (task, done) in self.entries {
+            if let Done::Refused(error) = done {
+                task.refuse(error);
+                continue;
+            }
             match (task.job, done) {
-                (job, Done::Refused(error)) => job.refuse(error),
                 (Job::Append { reply, .. }, Done::Event { hash, repeated }) => {
                     let told = rules
                         .map(|rules| hash.to_event_id(rules.alphabet()))
@@ -157,5 +160,29 @@ impl Batch {
             .event(*event)
             .await?
             .is_some())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::oneshot;
+
+    use super::*;
+    use crate::fixture::{alice, append, message};
+
+    #[tokio::test]
+    async fn a_refusal_says_nothing_of_an_earlier_attempt_that_may_have_been_applied() {
+        for (unsure, expected) in [(false, RoomError::UnknownRoom), (true, RoomError::Unsure)] {
+            let (reply, answer) = oneshot::channel();
+            let append = Box::new(append(alice(), message("?")));
+            let mut task = Task::new(Job::Append { append, reply });
+            task.unsure = unsure;
+            let mut batch = Batch::default();
+            batch
+                .entries
+                .push((task, Done::Refused(RoomError::UnknownRoom)));
+            batch.answer();
+            assert_eq!(answer.await.unwrap(), Err(expected));
+        }
     }
 }
