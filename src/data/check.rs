@@ -7,6 +7,7 @@
 
 mod account;
 mod current;
+mod directory;
 mod event;
 mod finding;
 mod order;
@@ -20,6 +21,7 @@ mod damage_tests;
 use belfry_kv::{Engine, ReadError};
 pub use finding::{Finding, FindingKind, Report};
 
+use crate::age::AGE;
 use crate::tables::{
     AUTH_CITER, CURSOR, INBOUND_TXN, META, MIGRATION, ROOM_EPOCH, ROOM_SERVER_ROWS, TXN,
 };
@@ -41,6 +43,8 @@ pub async fn check(engine: &dyn Engine, findings_max: usize) -> Result<Report, R
     pages::decode_all(engine, &AUTH_CITER, &mut report).await?;
     user::check(engine, &mut report).await?;
     account::check(engine, &mut report).await?;
+    directory::check(engine, &mut report).await?;
+    pages::decode_all(engine, &AGE, &mut report).await?;
     pages::decode_all(engine, &ROOM_SERVER_ROWS, &mut report).await?;
     pages::decode_all(engine, &TXN, &mut report).await?;
     pages::decode_all(engine, &CURSOR, &mut report).await?;

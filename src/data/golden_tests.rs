@@ -7,9 +7,9 @@ use belfry_kv::{KeyCodec, Keyspace, Layout, ReadError, Stamp, Table};
 use ruma_common::{room_id, server_name, user_id};
 
 use crate::{
-    Acceptance, AgeRow, CurrentRow, CurrentState, CursorRow, EdgeRow, EpochRow, EpochStage,
-    EventRow, GapRow, GlobalRow, InboundTxnRow, LocalMemberRow, LogRow, MemberCounts, Membership,
-    RoomHead, Root, STAMP_FIRST, STAMP_LAST, StagedRow, TxnRow, UserRoomRow,
+    Acceptance, AgeRow, AliasRow, CurrentRow, CurrentState, CursorRow, EdgeRow, EpochRow,
+    EpochStage, EventRow, GapRow, GlobalRow, InboundTxnRow, LocalMemberRow, LogRow, MemberCounts,
+    Membership, RoomHead, Root, STAMP_FIRST, STAMP_LAST, StagedRow, TxnRow, UserRoomRow,
     account::{
         AccountDataRef, AccountDataRow, Deactivation, DeviceRow, DeviceSeenRow, FilterRow,
         ProfileRow, RegistrationTokenRow, StandingRow, TokenPair, TokenPurpose, TokenRow, UserRow,
@@ -17,6 +17,7 @@ use crate::{
     },
     age::AGE,
     column::{RoomKey, ServerKey, UserKey},
+    directory::{ALIAS_OF_ROOM, PUBLISHED, ROOM_ALIAS},
     fixture::{WRITE_FIXTURES, from_hex, hash, members, to_hex, write_fixture},
     keyspaces,
     rows::{MetaRow, MigrationRow},
@@ -120,7 +121,14 @@ fn database_samples() -> Vec<Sample> {
     let data = GlobalRow::AccountData {
         user: "@alice:a.org".into(),
     };
+    let alias = AliasRow {
+        room: room_id!("!r:a.org").to_owned(),
+        creator: user_id!("@alice:a.org").to_owned(),
+    };
     vec![
+        sample(&ROOM_ALIAS, &("#a:a.org".to_owned(),), &alias),
+        sample(&ALIAS_OF_ROOM, &(room(), "#a:a.org".to_owned()), &()),
+        sample(&PUBLISHED, &(room(),), &()),
         sample(&META, &(), &meta),
         sample(&AGE, &(), &age),
         sample(&MIGRATION, &(), &migration),

@@ -12,6 +12,7 @@ mod codec;
 mod column;
 mod current;
 mod cursor;
+mod directory;
 mod epoch;
 mod members;
 mod migration;
@@ -49,14 +50,18 @@ mod writes_tests;
 pub use age::{AgeRow, age, store_age};
 pub use ask::RoomQuestions;
 pub use belfry_kv::{
-    Batch, BoxFuture, Commit, CommitError, Engine, Position, ReadError, Seen, Snapshot, Stamp,
-    Unavailable,
+    Batch, BoxFuture, Commit, CommitError, Direction, Engine, Position, ReadError, Seen, Snapshot,
+    Stamp, Unavailable,
 };
 pub use check::{FINDINGS_MAX, Finding, FindingKind, Report, check};
 pub use current::{
     CURRENT_PAGE_MAX, CurrentCursor, CurrentPage, CurrentReader, Member, MembersPage,
 };
 pub use cursor::{CURSOR_NAME_BYTES_MAX, CursorTooLong, cursor, move_cursor};
+pub use directory::{
+    ALIASES_MAX, AliasRow, alias_seen, aliases_of, claim_alias, is_published, publish,
+    release_alias,
+};
 pub use epoch::{CURRENT_CHANGES_MAX, EPOCH_STEP_ENTRIES, EpochStep, abandon_epoch};
 pub use members::{UserRoom, user_in_rooms, user_rooms};
 pub use migration::{MIGRATION_CURSOR_BYTES_MAX, MigrationError};

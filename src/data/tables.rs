@@ -20,6 +20,7 @@ use crate::{
     age::AGE,
     codec::unknown_version,
     column::{DIGEST_BYTES, RoomKey, ServerKey, UserKey},
+    directory::{ALIAS_OF_ROOM, PUBLISHED, ROOM_ALIAS},
     rows::{
         CurrentRow, CursorRow, EdgeRow, EpochRow, EventRow, GapRow, GlobalRow, InboundTxnRow,
         LocalMemberRow, LogRow, MetaRow, MigrationRow, RoomHead, StagedRow, TxnRow, UserRoomRow,
@@ -165,7 +166,7 @@ pub(crate) static INBOUND_TXN: Table<(ServerKey, [u8; DIGEST_BYTES]), InboundTxn
     Table::new(ground(24, "inbound_txn", Shape::Point, Cold));
 
 /// How many tables there are.
-pub(crate) const TABLES: usize = 34;
+pub(crate) const TABLES: usize = 37;
 
 static KEYSPACES: [Keyspace; TABLES] = [
     *META.space(),
@@ -202,6 +203,9 @@ static KEYSPACES: [Keyspace; TABLES] = [
     *FILTER.space(),
     *REGISTRATION_TOKEN.space(),
     *AGE.space(),
+    *ROOM_ALIAS.space(),
+    *ALIAS_OF_ROOM.space(),
+    *PUBLISHED.space(),
 ];
 
 /// Every table, by tag: what an engine is opened with.
