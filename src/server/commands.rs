@@ -21,8 +21,7 @@ use crate::{
     open_files::OpenFiles,
     operation::{Answer, DbRequest, Request},
     restore::Restoring,
-    serve, show,
-    signing_key::SigningKey,
+    serve, show, signing_key,
     text::Text,
 };
 
@@ -91,7 +90,7 @@ fn report(problems: &[Message], text: &Text) {
 /// The values are valid; looks at the files that they name.
 fn check_config(config: &Config, text: &Text) -> Exit {
     let key = config.general.signing_key_file.as_deref();
-    if let Some(Err(problem)) = key.map(SigningKey::load) {
+    if let Some(Err(problem)) = key.map(signing_key::load) {
         report(&[problem], text);
         return Exit::Findings;
     }
@@ -102,10 +101,10 @@ fn check_config(config: &Config, text: &Text) -> Exit {
 fn create_key(config: &Config, text: &Text) -> Result<Exit, Message> {
     data_folder::prepare(&config.general.data_folder)?;
     let file = config.signing_key_file();
-    let key = SigningKey::load_or_create(&file, &random()?)?;
+    let key = signing_key::load_or_create(&file, &random()?)?;
     let made = Message::new("key-present")
         .with("file", file.as_path())
-        .with("id", key.id());
+        .with("id", key.key_id());
     print(&text.say(&made));
     Ok(Exit::Clean)
 }

@@ -19,10 +19,10 @@ use std::{
 
 use self::source::Source;
 pub(crate) use self::{
-    keys::{Config, Log},
+    keys::{Config, Log, RateLimits},
     sample::sample,
     secret::Secret,
-    value::{Format, Level},
+    value::{Format, Level, RateLimit, Registration},
 };
 use crate::message::Message;
 

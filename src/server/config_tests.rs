@@ -1,6 +1,6 @@
 //! Reading: every problem at once, each with its line; the sample file equals the keys.
 
-use std::{fs, os::unix::fs::PermissionsExt};
+use std::{fs, os::unix::fs::PermissionsExt, time::Duration};
 
 use super::{value::Whole, *};
 use crate::text::{Language, Text};
@@ -46,6 +46,29 @@ fn values_are_taken() {
     assert_eq!(config.general.worker_threads.map(Whole::get), Some(3));
     assert_eq!(config.log.level, Level::Debug);
     assert_eq!(config.storage.block_cache_mib.get(), 128);
+}
+
+#[test]
+fn lists_and_paces_are_taken() {
+    let config = read_text(
+        "listen.addresses = ['127.0.0.1:1', '[::1]:2']\n\
+         listen.trusted_proxies = ['10.0.0.0/8', '::1']\n\
+         [rate_limits]\nmessage = { burst = 7, interval_ms = 40 }\nregistration = 'off'\n\
+         [rate_limits.join_room]\ninterval_ms = 1\nburst = 2\n",
+    )
+    .unwrap();
+    assert_eq!(config.listen.addresses[1], "[::1]:2".parse().unwrap());
+    assert_eq!(
+        config.listen.trusted_proxies[0],
+        "10.0.0.0/8".parse().unwrap()
+    );
+    assert_eq!(config.listen.trusted_proxies[1], "::1/128".parse().unwrap());
+    let pace = |interval_ms, burst| RateLimit(Some((Duration::from_millis(interval_ms), burst)));
+    assert_eq!(config.rate_limits.message, pace(40, 7));
+    assert_eq!(config.rate_limits.registration, RateLimit(None));
+    assert_eq!(config.rate_limits.join_room, pace(1, 2));
+    let many = vec!["'127.0.0.1:1'"; 101].join(", ");
+    assert!(problems(&format!("listen.addresses = [{many}]"))[0].contains("at most 100"));
 }
 
 #[test]
@@ -101,6 +124,28 @@ fn a_wrong_value_says_what_was_found_and_what_is_expected() {
             "error, warn, info, debug, trace",
         ),
         ("log.format = true", "true", "text, json"),
+        (
+            "listen.addresses = ['localhost:1']",
+            "['localhost:1']",
+            "with ports",
+        ),
+        (
+            "listen.addresses = '127.0.0.1:1'",
+            "'127.0.0.1:1'",
+            "a list",
+        ),
+        (
+            "listen.trusted_proxies = ['10.0.0.0/33']",
+            "['10.0.0.0/33']",
+            "networks",
+        ),
+        ("rate_limits.message = 5", "5", "burst"),
+        ("rate_limits.message = {burst = 1}", "{burst = 1}", "burst"),
+        (
+            "rate_limits.message = {burst = 0, interval_ms = 1}",
+            "{burst = 0, interval_ms = 1}",
+            "burst",
+        ),
     ] {
         let said = problems(text).join("\n");
         assert!(said.contains(&format!(" is {found}, ")), "{text}: {said}");
@@ -173,7 +218,10 @@ fn the_sample_uncommented_is_valid_and_every_sentence_is_there() {
             })
             .collect();
         let config = read_text(&bare).unwrap();
-        assert_eq!(config.log, read_text("").unwrap().log);
+        let default = read_text("").unwrap();
+        assert_eq!(config.log, default.log);
+        assert_eq!(config.rate_limits, default.rate_limits);
+        assert_eq!(config.listen, default.listen);
         assert_eq!(config.general.worker_threads.map(Whole::get), Some(4));
         assert!(
             !sample.contains("# config-"),

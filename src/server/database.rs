@@ -9,9 +9,10 @@ use std::{
 };
 
 use belfry_data::{Finding, FindingKind, Incarnation, RoomStats};
-use belfry_env::{Clock, Moment, Random};
+use belfry_env::{Clock, Env, Moment, Random};
 use belfry_kv::{Engine, ReadError};
 use belfry_kv_rocks::{ArchiveError, Options, Rocks};
+use belfry_node::{Node, NodeOptions, StartError};
 use tokio::runtime::Runtime;
 
 use crate::{
@@ -44,6 +45,27 @@ impl Database {
         Self::accept(rocks, folder, config, surroundings)
     }
 
+    /// Opens or makes the database as [`Self::open`] does, with a running server on it.
+    pub(crate) fn open_node(
+        config: &Config,
+        env: &Env,
+        surroundings: &Surroundings<'_>,
+        options: NodeOptions,
+    ) -> Result<(Node, Self), Message> {
+        let folder = config.database_folder();
+        let rocks = open_engine(&folder, config, surroundings)?;
+        let started = Node::start(Arc::<Rocks>::clone(&rocks), env.clone(), options);
+        let node = surroundings
+            .runtime
+            .block_on(started)
+            .map_err(|error| match error {
+                StartError::Open(error) => not_accepted(&error, &folder),
+                StartError::Users(fault) => Message::new("start-failed").with_text("cause", &fault),
+            })?;
+        let data = node.database().clone();
+        Ok((node, Self { rocks, data }))
+    }
+
     /// Opens the copy of a backup as another history of the database, so that nobody takes what
     /// came after the backup was made for known. A folder without a database is refused.
     pub(crate) fn open_restored(
@@ -74,11 +96,6 @@ impl Database {
             .block_on(opened)
             .map_err(|error| not_accepted(&error, folder))?;
         Ok(Self { rocks, data })
-    }
-
-    /// The rows, for whoever works with them.
-    pub(crate) fn data(&self) -> &belfry_data::Database {
-        &self.data
     }
 
     /// Makes everything durable and closes. Waits for the disk: not from inside the runtime.
@@ -240,8 +257,7 @@ fn finding(found: &Finding) -> Message {
         .with("detail", found.explanation.as_str())
 }
 
-/// A failed read in the catalogue's words.
-pub(crate) fn unreadable(error: &ReadError) -> Message {
+fn unreadable(error: &ReadError) -> Message {
     Message::new("db-unreadable").with_text("cause", error)
 }
 

@@ -9,7 +9,8 @@ mod pace;
 
 use std::{net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
-use axum::{Router, body::Body, extract::ConnectInfo};
+use axum::{Router, body::Body};
+use belfry_api::edge::Peer;
 use belfry_env::{Env, Tasks};
 use hyper::{Request, Version, body::Incoming, service::service_fn};
 use hyper_util::{
@@ -48,7 +49,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 /// Accepts connections, at most `connections_max` at a time (more wait in the system's queue), and
 /// answers their requests until the server stops; then no connection is accepted and each ends
 /// after the requests that it has begun. Returns when accepting has ended; the connections are
-/// tasks of `env`. The router finds the peer's address as `ConnectInfo<SocketAddr>`.
+/// tasks of `env`. The router finds the peer among each request's extensions, as a [`Peer`].
 pub(crate) async fn serve(listener: TcpListener, router: Router, env: Env, connections_max: usize) {
     let places = Arc::new(Semaphore::new(connections_max));
     let next = async || {
@@ -88,7 +89,7 @@ where
         let multiplexed = request.version() == Version::HTTP_2;
         let running = seen.begin(multiplexed);
         let mut request = request.map(|body| Body::new(Paced::new(body, clock.clone())));
-        request.extensions_mut().insert(ConnectInfo(peer));
+        request.extensions_mut().insert(Peer::Address(peer));
         let answer = router.clone().oneshot(request);
         async move {
             let answered = answer.await;

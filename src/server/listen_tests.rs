@@ -3,6 +3,7 @@
 use std::{net::Ipv4Addr, time::Duration};
 
 use axum::{
+    Extension,
     body::Bytes,
     http::StatusCode,
     routing::{get, post},
@@ -33,7 +34,7 @@ fn router(env: &Env) -> Router {
     Router::new()
         .route(
             "/hello",
-            get(|ConnectInfo(peer): ConnectInfo<SocketAddr>| async move { peer.to_string() }),
+            get(|Extension(peer): Extension<Peer>| async move { format!("{peer:?}") }),
         )
         .route(
             "/length",
@@ -74,7 +75,7 @@ async fn a_request_is_answered_and_the_peer_is_known() {
     let request = b"GET /hello HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
     let (answer, span) = until_closed(&env, &mut stream, request).await;
     assert!(
-        answer.starts_with("HTTP/1.1 200") && answer.ends_with("127.0.0.1:1234"),
+        answer.starts_with("HTTP/1.1 200") && answer.ends_with("Address(127.0.0.1:1234)"),
         "{answer}"
     );
     assert!(span < LOOK_INTERVAL);

@@ -4,7 +4,6 @@
 //! It exists so that everything below it is a value without an ambient world. It knows nothing of
 //! Matrix rules.
 
-mod age;
 mod args;
 mod commands;
 mod config;
@@ -12,11 +11,11 @@ mod control;
 mod data_folder;
 mod database;
 mod exit;
-#[cfg(test)]
 mod listen;
 mod message;
 mod open_files;
 mod operation;
+mod options;
 mod restore;
 mod serve;
 mod show;

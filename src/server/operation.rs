@@ -9,7 +9,7 @@ use std::{path::PathBuf, sync::Arc};
 use belfry_env::{Env, Moment};
 use serde::{Deserialize, Serialize};
 
-use crate::{config::Config, database::Database, message::Message, signing_key::SigningKey};
+use crate::{database::Database, message::Message};
 
 /// What is asked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,6 +57,8 @@ pub(crate) struct Status {
     pub(crate) uptime_s: u64,
     /// The signing key's name.
     pub(crate) signing_key: String,
+    /// The addresses on which HTTP is spoken.
+    pub(crate) listening: Vec<String>,
     /// Tasks that run now.
     pub(crate) tasks: usize,
     /// Tasks that have panicked since the start.
@@ -129,30 +131,31 @@ pub(crate) struct Backup {
     pub(crate) folder: PathBuf,
 }
 
+/// What does not change while a server runs.
+#[derive(Debug)]
+pub(crate) struct Facts {
+    pub(crate) server_name: String,
+    pub(crate) signing_key: String,
+    pub(crate) listening: Vec<String>,
+}
+
 /// What the running server answers from. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Operations {
     env: Env,
     database: Arc<Database>,
-    server_name: Arc<str>,
-    signing_key: Arc<str>,
+    facts: Arc<Facts>,
     started: Moment,
 }
 
 impl Operations {
     /// Counts the uptime from now.
-    pub(crate) fn new(
-        env: Env,
-        database: Arc<Database>,
-        config: &Config,
-        key: &SigningKey,
-    ) -> Self {
+    pub(crate) fn new(env: Env, database: Arc<Database>, facts: Facts) -> Self {
         Self {
             started: env.clock.now(),
             env,
             database,
-            server_name: config.general.server_name.as_str().into(),
-            signing_key: key.id().into(),
+            facts: Arc::new(facts),
         }
     }
 
@@ -172,10 +175,11 @@ impl Operations {
         let env = &self.env;
         Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            server_name: self.server_name.to_string(),
+            server_name: self.facts.server_name.clone(),
             pid: std::process::id(),
             uptime_s: env.clock.now().since(self.started).as_secs(),
-            signing_key: self.signing_key.to_string(),
+            signing_key: self.facts.signing_key.clone(),
+            listening: self.facts.listening.clone(),
             tasks: env.tasks.running().len(),
             panics: env.tasks.panics(),
         }

@@ -5,27 +5,28 @@
 //! under way has [`DRAIN_MAX`] to end, then the database is closed. A second signal cuts that short.
 //! SIGKILL and power failures are survived by the database, not by anything here.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use belfry_env::{Env, Random};
+use belfry_event::SigningKey;
+use belfry_node::Node;
 use sd_notify::NotifyState;
 use tokio::{
+    net::TcpListener,
     runtime::{Builder, Runtime},
     signal::unix::{Signal, SignalKind, signal},
 };
 
 use crate::{
-    age,
     config::Config,
-    control::Listener,
-    data_folder,
-    database::{self, Database, Surroundings},
+    control, data_folder,
+    database::{Database, Surroundings},
     exit::Exit,
+    listen,
     message::Message,
     open_files::OpenFiles,
-    operation::Operations,
-    signing_key::SigningKey,
-    telemetry,
+    operation::{Facts, Operations},
+    options, signing_key, telemetry,
 };
 
 /// How long requests that are under way may take to end once the server stops.
@@ -41,31 +42,9 @@ pub(crate) fn serve(config: &Config) -> Result<Exit, Message> {
     let context = runtime.enter();
     let env = environment(&runtime)?;
     let signals = Signals::listen().map_err(|cause| unstartable(&cause))?;
-    data_folder::prepare(&config.general.data_folder)?;
-    let key = signing_key(config, &env.random)?;
-    let folder = config.database_folder();
-    let surroundings = Surroundings {
-        runtime: &runtime,
-        clock: &env.clock,
-        random: &env.random,
-        files,
-    };
-    let database = Arc::new(Database::open(&folder, config, &surroundings)?);
-    runtime
-        .block_on(age::resume(database.data(), &env.clock))
-        .map_err(|error| database::unreadable(&error))?;
-    env.tasks
-        .spawn("age", age::keep(database.data().clone(), env.clone()));
-    let control = Arc::new(Listener::bind(&config.general.data_folder)?);
-    let operations = Operations::new(env.clone(), Arc::clone(&database), config, &key);
-    tracing::info!(
-        version = env!("CARGO_PKG_VERSION"),
-        server_name = %config.general.server_name,
-        signing_key = key.id(),
-        public_key = key.public(),
-        "the server has started"
-    );
-    runtime.block_on(live(&env, signals, Arc::clone(&control), operations));
+    let server = Server::start(config, &runtime, &env, files)?;
+    let (database, control) = (Arc::clone(&server.database), Arc::clone(&server.control));
+    runtime.block_on(server.live(&env, signals));
     database.close();
     // Only now: until the socket is gone, `belfry stop` waits.
     drop(control);
@@ -73,6 +52,115 @@ pub(crate) fn serve(config: &Config) -> Result<Exit, Message> {
     runtime.shutdown_timeout(THREADS_MAX);
     tracing::info!("the server has stopped");
     Ok(Exit::Clean)
+}
+
+/// A server that has started and only has to be let loose.
+struct Server {
+    node: Node,
+    database: Arc<Database>,
+    operations: Operations,
+    control: Arc<control::Listener>,
+    sockets: Vec<TcpListener>,
+    /// Connections that each socket may have.
+    connections_max: usize,
+}
+
+impl Server {
+    /// Everything that can refuse.
+    fn start(
+        config: &Config,
+        runtime: &Runtime,
+        env: &Env,
+        files: OpenFiles,
+    ) -> Result<Self, Message> {
+        data_folder::prepare(&config.general.data_folder)?;
+        let key = signing_key(config, &env.random)?;
+        let signing_key = key.key_id().to_owned();
+        tracing::info!(
+            version = env!("CARGO_PKG_VERSION"),
+            server_name = %config.general.server_name,
+            signing_key,
+            public_key = key.public_key().to_base64(),
+            "the server is starting"
+        );
+        let surroundings = Surroundings {
+            runtime,
+            clock: &env.clock,
+            random: &env.random,
+            files,
+        };
+        let options = options::node(config, key);
+        let (node, database) = Database::open_node(config, env, &surroundings, options)?;
+        let database = Arc::new(database);
+        let control = Arc::new(control::Listener::bind(&config.general.data_folder)?);
+        let sockets = listen(config, runtime)?;
+        let addresses = sockets.iter().filter_map(|socket| socket.local_addr().ok());
+        let facts = Facts {
+            server_name: config.general.server_name.to_string(),
+            signing_key,
+            listening: addresses.map(|address| address.to_string()).collect(),
+        };
+        let places = usize::try_from(files.connections).unwrap_or(usize::MAX);
+        Ok(Self {
+            node,
+            operations: Operations::new(env.clone(), Arc::clone(&database), facts),
+            database,
+            control,
+            connections_max: (places / sockets.len().max(1)).max(1),
+            sockets,
+        })
+    }
+
+    /// From ready to drained.
+    async fn live(self, env: &Env, mut signals: Signals) {
+        let (control, operations, own) = (self.control, self.operations, env.clone());
+        env.tasks.spawn("control socket", async move {
+            let perform = move |request| operations.clone().perform(request);
+            control.serve(&own, perform).await;
+        });
+        for socket in self.sockets {
+            let serving = listen::serve(
+                socket,
+                self.node.router(),
+                env.clone(),
+                self.connections_max,
+            );
+            env.tasks.spawn("http listener", serving);
+        }
+        env.tasks
+            .spawn("watchdog", keep_watchdog_quiet(env.clone()));
+        notify(&[NotifyState::Ready]);
+        tracing::info!("the server has started");
+        tokio::select! {
+            biased;
+            name = signals.next() => tracing::info!(signal = name, "the server is stopping"),
+            () = env.shutdown.wait() => tracing::info!("the server is stopping on request"),
+        }
+        notify(&[NotifyState::Stopping]);
+        tokio::select! {
+            biased;
+            stopped = self.node.stop(DRAIN_MAX) => {
+                if !stopped.is_clean() {
+                    tracing::warn!(?stopped, "some tasks did not end by themselves");
+                }
+            }
+            name = signals.next() => tracing::warn!(signal = name, "requests under way are cut off"),
+        }
+    }
+}
+
+/// The sockets of the configured addresses.
+fn listen(config: &Config, runtime: &Runtime) -> Result<Vec<TcpListener>, Message> {
+    let bind = |address: &SocketAddr| {
+        runtime
+            .block_on(TcpListener::bind(*address))
+            .map_err(|cause| {
+                Message::new("listen-unbound")
+                    .with_text("address", address)
+                    .with_text("cause", &cause)
+            })
+    };
+    config.listen.addresses.iter().map(bind).collect()
 }
 
 fn unstartable(cause: &io::Error) -> Message {
@@ -105,34 +193,7 @@ fn signing_key(config: &Config, random: &Random) -> Result<SigningKey, Message> 
     {
         return Err(Message::new("key-lost").with("file", file.as_path()));
     }
-    SigningKey::load_or_create(&file, random)
-}
-
-/// From ready to drained.
-async fn live(env: &Env, mut signals: Signals, control: Arc<Listener>, operations: Operations) {
-    let own = env.clone();
-    env.tasks.spawn("control socket", async move {
-        let perform = move |request| operations.clone().perform(request);
-        control.serve(&own, perform).await;
-    });
-    env.tasks
-        .spawn("watchdog", keep_watchdog_quiet(env.clone()));
-    notify(&[NotifyState::Ready]);
-    tokio::select! {
-        biased;
-        name = signals.next() => tracing::info!(signal = name, "the server is stopping"),
-        () = env.shutdown.wait() => tracing::info!("the server is stopping on request"),
-    }
-    notify(&[NotifyState::Stopping]);
-    tokio::select! {
-        biased;
-        stopped = env.stop(DRAIN_MAX) => {
-            if !stopped.is_clean() {
-                tracing::warn!(?stopped, "some tasks did not end by themselves");
-            }
-        }
-        name = signals.next() => tracing::warn!(signal = name, "requests under way are cut off"),
-    }
+    signing_key::load_or_create(&file, random)
 }
 
 /// Tells the service manager that the runtime still runs tasks, if it wants to know.

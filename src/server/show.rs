@@ -46,6 +46,7 @@ fn status_lines(status: &Status) -> Vec<(&'static str, Gap)> {
         ("status-server-name", status.server_name.as_str().into()),
         ("status-pid", u64::from(status.pid).into()),
         ("status-uptime", status.uptime_s.into()),
+        ("status-listening", status.listening.join(", ").into()),
         ("status-signing-key", status.signing_key.as_str().into()),
         ("status-tasks", status.tasks.into()),
         ("status-panics", status.panics.into()),

@@ -12,7 +12,6 @@
 //! replaced. This module knows nothing of what is signed.
 
 use std::{
-    fmt,
     fs::File,
     io::{self, Write},
     path::Path,
@@ -20,11 +19,10 @@ use std::{
 
 use base64::{
     Engine as _,
-    engine::{
-        DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig, general_purpose::STANDARD_NO_PAD,
-    },
+    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
 };
 use belfry_env::Random;
+use belfry_event::{SEED_BYTES, SigningKey};
 use zeroize::Zeroizing;
 
 use crate::{config::Secret, message::Message};
@@ -38,63 +36,72 @@ const VERSION_CHARS_MAX: usize = 64;
 
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &base64::alphabet::STANDARD,
-    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+    GeneralPurposeConfig::new()
+        .with_encode_padding(false)
+        .with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// The key. No `{:?}` shows the secret half.
-pub(crate) struct SigningKey {
-    version: String,
-    seed: Zeroizing<[u8; 32]>,
+/// Reads the file.
+pub(crate) fn load(file: &Path) -> Result<SigningKey, Message> {
+    let secret = Secret::read(file)?;
+    let mut lines = secret
+        .expose()
+        .lines()
+        .filter(|line| !line.trim().is_empty());
+    let key = lines
+        .next()
+        .and_then(Line::parse)
+        .and_then(|line| line.key());
+    match (key, lines.next()) {
+        (Some(key), None) => Ok(key),
+        (Some(_), Some(_)) => Err(Message::new("key-several").with("file", file)),
+        (None, _) => Err(Message::new("key-malformed").with("file", file)),
+    }
 }
 
-impl SigningKey {
-    /// Reads the file.
-    pub(crate) fn load(file: &Path) -> Result<Self, Message> {
-        let secret = Secret::read(file)?;
-        let mut lines = secret
-            .expose()
-            .lines()
-            .filter(|line| !line.trim().is_empty());
-        let key = lines.next().and_then(Self::parse);
-        match (key, lines.next()) {
-            (Some(key), None) => Ok(key),
-            (Some(_), Some(_)) => Err(Message::new("key-several").with("file", file)),
-            (None, _) => Err(Message::new("key-malformed").with("file", file)),
-        }
+/// Makes a key and writes it, readable by its owner only; if the file is there, reads it.
+pub(crate) fn load_or_create(file: &Path, random: &Random) -> Result<SigningKey, Message> {
+    if file.exists() {
+        return load(file);
     }
-
-    /// Makes a key and writes it, readable by its owner only; if the file is there, reads it.
-    pub(crate) fn load_or_create(file: &Path, random: &Random) -> Result<Self, Message> {
-        if file.exists() {
-            return Self::load(file);
-        }
-        let key = Self {
-            version: format!("a_{}", random.token(VERSION_CHARS)),
-            seed: Zeroizing::new(random.bytes()),
-        };
-        match key.write(file) {
-            Ok(()) => Ok(key),
-            // Another process was faster; its key counts.
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Self::load(file),
-            Err(error) => Err(Message::new("key-unwritable")
+    let line = Line {
+        version: format!("a_{}", random.token(VERSION_CHARS)),
+        seed: Zeroizing::new(random.bytes()),
+    };
+    match line.write(file) {
+        // Another process was faster; its key counts.
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+            Err(Message::new("key-unwritable")
                 .with("file", file)
-                .with_text("cause", &error)),
+                .with_text("cause", &error))
         }
+        _ => load(file),
     }
+}
 
+/// What the file's line says.
+struct Line {
+    version: String,
+    seed: Zeroizing<[u8; SEED_BYTES]>,
+}
+
+impl Line {
     fn parse(line: &str) -> Option<Self> {
         let mut words = line.split_ascii_whitespace();
         let (algorithm, version, seed) = (words.next()?, words.next()?, words.next()?);
-        let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
-        let known = algorithm == ALGORITHM
-            && version.len() <= VERSION_CHARS_MAX
-            && version.bytes().all(plain)
-            && words.next().is_none();
+        if algorithm != ALGORITHM || version.len() > VERSION_CHARS_MAX || words.next().is_some() {
+            return None;
+        }
         let bytes = Zeroizing::new(BASE64.decode(seed).ok()?);
-        known.then_some(Self {
+        Some(Self {
             version: version.to_owned(),
             seed: Zeroizing::new(bytes.as_slice().try_into().ok()?),
         })
+    }
+
+    /// `None` if the version is none.
+    fn key(&self) -> Option<SigningKey> {
+        SigningKey::from_seed(&self.seed, &self.version).ok()
     }
 
     /// Writes beside the file, syncs, renames without replacing, syncs the folder.
@@ -106,7 +113,7 @@ impl SigningKey {
         let mut unnamed = tempfile::Builder::new()
             .prefix(".signing-key-")
             .tempfile_in(folder)?;
-        let seed = Zeroizing::new(STANDARD_NO_PAD.encode(self.seed.as_slice()));
+        let seed = Zeroizing::new(BASE64.encode(self.seed.as_slice()));
         let line = Zeroizing::new(format!("{ALGORITHM} {} {}\n", self.version, *seed));
         unnamed.write_all(line.as_bytes())?;
         unnamed.as_file().sync_all()?;
@@ -114,23 +121,6 @@ impl SigningKey {
             .persist_noclobber(file)
             .map_err(|refused| refused.error)?;
         File::open(folder)?.sync_all()
-    }
-
-    /// The key's name, as other servers ask for it.
-    pub(crate) fn id(&self) -> String {
-        format!("{ALGORITHM}:{}", self.version)
-    }
-
-    /// The public half, base64 without padding.
-    pub(crate) fn public(&self) -> String {
-        let key = ed25519_dalek::SigningKey::from_bytes(&self.seed);
-        STANDARD_NO_PAD.encode(key.verifying_key().as_bytes())
-    }
-}
-
-impl fmt::Debug for SigningKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "SigningKey({})", self.id())
     }
 }
 

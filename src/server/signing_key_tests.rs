@@ -20,14 +20,17 @@ fn file_with(text: &str) -> (tempfile::TempDir, PathBuf) {
 fn a_key_is_made_once_for_its_owner_only() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("signing.key");
-    let made = SigningKey::load_or_create(&file, &Random::seeded(1)).unwrap();
+    let made = load_or_create(&file, &Random::seeded(1)).unwrap();
     assert_eq!(
         fs::metadata(&file).unwrap().permissions().mode() & 0o777,
         0o600
     );
     let text = fs::read_to_string(&file).unwrap();
-    let again = SigningKey::load_or_create(&file, &Random::seeded(2)).unwrap();
-    assert_eq!((made.id(), made.public()), (again.id(), again.public()));
+    let again = load_or_create(&file, &Random::seeded(2)).unwrap();
+    assert_eq!(
+        (made.key_id(), made.public_key().to_base64()),
+        (again.key_id(), again.public_key().to_base64())
+    );
     assert_eq!(fs::read_to_string(&file).unwrap(), text);
     assert_eq!(
         fs::read_dir(folder.path()).unwrap().count(),
@@ -39,7 +42,7 @@ fn a_key_is_made_once_for_its_owner_only() {
 #[test]
 fn writing_never_replaces_a_file_that_appeared_meanwhile() {
     let (_folder, file) = file_with("someone else's");
-    let key = SigningKey::parse(&format!("ed25519 a_1 {SEED}")).unwrap();
+    let key = Line::parse(&format!("ed25519 a_1 {SEED}")).unwrap();
     let refused = key.write(&file).unwrap_err();
     assert_eq!(refused.kind(), io::ErrorKind::AlreadyExists);
     assert_eq!(fs::read_to_string(&file).unwrap(), "someone else's");
@@ -53,9 +56,9 @@ fn a_key_of_another_homeserver_is_read() {
         format!("  ed25519  a_RXGa\t{SEED}"),
     ] {
         let (_folder, file) = file_with(&line);
-        let key = SigningKey::load(&file).unwrap();
-        assert_eq!(key.id(), "ed25519:a_RXGa");
-        assert_eq!(key.public(), PUBLIC);
+        let key = load(&file).unwrap();
+        assert_eq!(key.key_id(), "ed25519:a_RXGa");
+        assert_eq!(key.public_key().to_base64(), PUBLIC);
     }
 }
 
@@ -72,18 +75,8 @@ fn what_is_no_key_is_refused() {
         "ed25519 a_1 !!!".to_owned(),
     ] {
         let (_folder, file) = file_with(&line);
-        assert_eq!(
-            SigningKey::load(&file).unwrap_err().id,
-            "key-malformed",
-            "{line}"
-        );
+        assert_eq!(load(&file).unwrap_err().id, "key-malformed", "{line}");
     }
     let (_folder, file) = file_with(&format!("ed25519 a_1 {SEED}\ned25519 a_2 {SEED}\n"));
-    assert_eq!(SigningKey::load(&file).unwrap_err().id, "key-several");
-}
-
-#[test]
-fn the_seed_is_never_shown() {
-    let key = SigningKey::parse(&format!("ed25519 a_1 {SEED}")).unwrap();
-    assert_eq!(format!("{key:?}"), "SigningKey(ed25519:a_1)");
+    assert_eq!(load(&file).unwrap_err().id, "key-several");
 }

@@ -5,13 +5,14 @@
 //! `Setting` in `value.rs`. A key needs a reader in the program and a reason why one behaviour
 //! cannot serve everybody.
 
-use std::path::PathBuf;
+use std::{net::SocketAddr, path::PathBuf};
 
+use ipnet::IpNet;
 use ruma_common::OwnedServerName;
 
 use super::{
     source::Source,
-    value::{Format, Level, Raw, Whole},
+    value::{Format, Level, RateLimit, Raw, Registration, Whole},
 };
 
 /// A key as `config default` and "did you mean" see it.
@@ -77,6 +78,54 @@ sections! {
             Raw::Unset { example: r#""/run/credentials/belfry.service/signing_key""# },
         /// Threads that answer requests; one per processor if unset.
         worker_threads: Option<Whole<1, 512>> = Raw::Unset { example: "4" },
+    }
+
+    /// Where the server is reached.
+    listen: Listen = "listen" {
+        /// Where HTTP is spoken, without TLS.
+        addresses: Vec<SocketAddr> = Raw::List(&[Raw::Text("127.0.0.1:8008")]),
+        /// Whose word on a client's address counts.
+        trusted_proxies: Vec<IpNet> = Raw::List(&[]),
+    }
+
+    /// Accounts.
+    accounts: Accounts = "accounts" {
+        /// Who may make one.
+        registration: Registration = Raw::Text("closed"),
+        /// How long a client goes on without refreshing its token, if it can.
+        access_token_life_minutes: Whole<1, 525_600> = Raw::Number(1_440),
+        /// The shortest password that may be chosen.
+        password_chars_min: Whole<1, 128> = Raw::Number(8),
+        /// Memory that checking one password takes.
+        password_hash_memory_mib: Whole<8, 1_024> = Raw::Number(64),
+    }
+
+    /// How often things may happen.
+    rate_limits: RateLimits = "rate_limits" {
+        /// Per user: events sent.
+        message: RateLimit = Raw::Rate { interval_ms: 5_000, burst: 10 },
+        /// Per network: accounts made.
+        registration: RateLimit = Raw::Rate { interval_ms: 5_882, burst: 3 },
+        /// Per network: registration tokens tried.
+        registration_token_check: RateLimit = Raw::Rate { interval_ms: 10_000, burst: 5 },
+        /// Per network: failed sign-ins.
+        login_network: RateLimit = Raw::Rate { interval_ms: 333_333, burst: 5 },
+        /// Per account: sign-ins.
+        login_account: RateLimit = Raw::Rate { interval_ms: 333_333, burst: 5 },
+        /// Per account: wrong passwords.
+        login_failed: RateLimit = Raw::Rate { interval_ms: 5_882, burst: 3 },
+        /// Per user: rooms made.
+        room_creation: RateLimit = Raw::Rate { interval_ms: 62_500, burst: 10 },
+        /// Per user: joins of rooms that this server is in.
+        join_local: RateLimit = Raw::Rate { interval_ms: 10_000, burst: 10 },
+        /// Per room: joins.
+        join_room: RateLimit = Raw::Rate { interval_ms: 1_000, burst: 10 },
+        /// Per room: invitations.
+        invite_room: RateLimit = Raw::Rate { interval_ms: 3_333, burst: 10 },
+        /// Per invited user.
+        invite_user: RateLimit = Raw::Rate { interval_ms: 333_333, burst: 5 },
+        /// Per inviting user.
+        invite_issuer: RateLimit = Raw::Rate { interval_ms: 3_333, burst: 10 },
     }
 
     /// What the log tells.

@@ -1,9 +1,6 @@
 //! The sample file: every key with its sentence and its default, all commented out.
 
-use super::{
-    keys::{KEYS, Key},
-    value::Raw,
-};
+use super::keys::KEYS;
 use crate::text::Text;
 
 /// Longest comment line, in characters.
@@ -22,18 +19,10 @@ pub(crate) fn sample(text: &Text) -> String {
         }
         out.push('\n');
         out.push_str(&comment(&sentence(text, table, Some(key.name))));
-        out.push_str(&line(key));
+        let default = key.default.to_string();
+        out.extend(["#", key.name, " = ", &default, "\n"]);
     }
     out
-}
-
-fn line(key: &Key) -> String {
-    match key.default {
-        Raw::Text(text) => format!("#{} = \"{text}\"\n", key.name),
-        Raw::Number(number) => format!("#{} = {number}\n", key.name),
-        Raw::Unset { example } => format!("#{} = {example}\n", key.name),
-        Raw::Other => String::new(),
-    }
 }
 
 /// The catalogue's sentence of a table or of a key in it.

@@ -117,7 +117,7 @@ impl<'a> Source<'a> {
         };
         let value = self.entries.swap_remove(position).value;
         let span = value.span();
-        match T::read(Raw::of(value.get_ref()), &self.context) {
+        match T::read(Raw::Toml(value.get_ref()), &self.context) {
             Ok(setting) => Some(setting),
             Err(expected) => {
                 let found = excerpt(self.text.get(span.clone()).unwrap_or_default());

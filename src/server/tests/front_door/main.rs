@@ -8,6 +8,8 @@ mod configuration;
 #[cfg(test)]
 mod database;
 #[cfg(test)]
+mod http;
+#[cfg(test)]
 mod life;
 #[cfg(test)]
 mod process;

@@ -21,14 +21,15 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    /// A folder whose `belfry.toml` is this text.
+    /// A folder whose `belfry.toml` is this text, and has servers listen on a port that is free.
     pub(crate) fn with(config: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join("belfry.toml"), config).unwrap();
-        Self { folder }
+        let place = Self { folder };
+        place.configure(config);
+        place
     }
 
-    /// A folder with an empty configuration.
+    /// A folder where everything else has its default.
     pub(crate) fn new() -> Self {
         Self::with("")
     }
@@ -38,7 +39,17 @@ impl Place {
     }
 
     pub(crate) fn configure(&self, config: &str) {
-        fs::write(self.path("belfry.toml"), config).unwrap();
+        let listen = "[listen]
+addresses = [\"127.0.0.1:0\"]
+";
+        fs::write(
+            self.path("belfry.toml"),
+            format!(
+                "{config}
+{listen}"
+            ),
+        )
+        .unwrap();
     }
 
     /// The program with these arguments and the folder's configuration, not started yet.
