@@ -1,0 +1,50 @@
+//! Timestamps: an event says the time that the wall clock showed while it was asked for.
+//!
+//! The wall clock jumps, years ahead or a day back (a dead battery, a wrong time server). Once it
+//! is right again, so are new events: people sort by these times, and certificates and keys are
+//! judged by them.
+
+use super::{Evidence, Voice};
+use crate::history::{History, Op};
+
+/// How far an event may be off: events of one moment may be told apart by a millisecond each.
+const SLACK_MS: u64 = 100;
+
+pub(crate) fn check(evidence: &Evidence<'_>, voice: &mut Voice<'_>) {
+    let by_mark = evidence.view.by_mark();
+    for op in &evidence.history.ops {
+        let Some(events) = by_mark.get(op.mark.as_str()) else {
+            continue;
+        };
+        let (earliest, latest) = shown(evidence.history, op, evidence.wall_ms);
+        for (id, event) in events {
+            let said: u64 = event.pdu.origin_server_ts().get().into();
+            let received = event.stored.row.received_ts;
+            let right =
+                |ms: u64| (earliest.saturating_sub(SLACK_MS)..=latest + SLACK_MS).contains(&ms);
+            voice.expect(right(said) && right(received), || {
+                format!(
+                    "{id}: {}: {:?} says {said}, received {received}; the clock showed {earliest} \
+                     to {latest}",
+                    op.mark,
+                    event.pdu.hash()
+                )
+            });
+        }
+    }
+}
+
+/// The earliest and the latest time that the wall clock showed while the op was asked for.
+fn shown(history: &History, op: &Op, now_ms: u64) -> (u64, u64) {
+    let began = op.asks.first().map_or(0, |ask| ask.began);
+    let times = op.asks.iter().map(|ask| ask.wall_ms);
+    let steps = history.steps.iter().filter(|step| step.moment > began);
+    let steps = steps.flat_map(|step| [step.before_ms, step.after_ms]);
+    let times = times.chain(steps).chain([now_ms]);
+    let (mut earliest, mut latest) = (u64::MAX, 0);
+    for time in times {
+        earliest = earliest.min(time);
+        latest = latest.max(time);
+    }
+    (earliest, latest)
+}
