@@ -28,7 +28,9 @@ fn power_allows(
     act: RoomPowerLevelsIntField,
 ) -> Result<bool, String> {
     let rules = create.rules().authorization();
-    let created = RoomCreateEvent::new(Arc::clone(create)).creators(rules)?.contains(user);
+    let created = RoomCreateEvent::new(Arc::clone(create))
+        .creators(rules)?
+        .contains(user);
     if created && rules.explicitly_privilege_room_creators {
         return Ok(true);
     }

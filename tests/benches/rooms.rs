@@ -46,17 +46,21 @@ fn main() {
 
 async fn measure(folder: &Path, members: usize) {
     let bench = Bench::open(folder);
-    let small = bench.room().await;
+    let (small, large) = (bench.room().await, bench.room().await);
     bench.members(&small, 10).await;
-    let (small_time, small_bytes) = bench.state_events(&small).await;
-    println!("state event, 10 members: p50 {small_time:?}, {small_bytes} bytes written");
-    bench.messages(&small).await;
-    let large = bench.room().await;
     bench.members(&large, members).await;
-    let (large_time, large_bytes) = bench.state_events(&large).await;
-    let ratio = large_time.as_secs_f64() / small_time.as_secs_f64();
-    println!("state event, {members} members: p50 {large_time:?}, {large_bytes} bytes written");
+    let [few, many] = bench.state_events([&small, &large]).await;
+    println!(
+        "state event, 10 members: p50 {:?}, {} bytes written",
+        few.0, few.1
+    );
+    println!(
+        "state event, {members} members: p50 {:?}, {} bytes written",
+        many.0, many.1
+    );
+    let ratio = many.0.as_secs_f64() / few.0.as_secs_f64();
     println!("ratio of the two: {ratio:.2}");
+    bench.messages(&small).await;
     bench.messages(&large).await;
     bench.close().await;
 }
@@ -65,7 +69,9 @@ async fn start_again(folder: &Path) {
     let started = Instant::now();
     let bench = Bench::open(folder);
     let snapshot = bench.engine.snapshot().await.expect("a snapshot");
-    let rooms = belfry_data::rooms(&*snapshot, None, 10).await.expect("rooms");
+    let rooms = belfry_data::rooms(&*snapshot, None, 10)
+        .await
+        .expect("rooms");
     for (room_id, _) in &rooms {
         let reader = RoomReader::new(&*snapshot, room_id);
         assert!(reader.tail().await.expect("a tail").is_some());
@@ -94,7 +100,11 @@ impl Bench {
             server_name: server_name!("bench.example").to_owned(),
             key: SigningKey::from_seed(&[7; 32], "bench").expect("a key"),
         };
-        let rooms = Rooms::new(Arc::clone(&engine) as Arc<dyn Engine>, env.clone(), identity);
+        let rooms = Rooms::new(
+            Arc::clone(&engine) as Arc<dyn Engine>,
+            env.clone(),
+            identity,
+        );
         Self { engine, rooms, env }
     }
 
@@ -127,7 +137,10 @@ impl Bench {
         let join = |number: usize| {
             let user = OwnedUserId::try_from(format!("@member{number}:bench.example"));
             let user = user.expect("a user ID");
-            append(&user, Change::Member(Membership::new(user.clone(), MemberAct::Join)))
+            append(
+                &user,
+                Change::Member(Membership::new(user.clone(), MemberAct::Join)),
+            )
         };
         self.all(room, (0..count).map(join).collect()).await;
         let bytes = self.engine.written.load(Ordering::Relaxed) - before;
@@ -140,7 +153,10 @@ impl Bench {
         let (started, cpu) = (Instant::now(), cpu_time());
         let text = content(&json!({"msgtype": "m.text", "body": "x".repeat(200)}));
         let message = |_| {
-            let change = Change::Message { kind: "m.room.message".into(), content: text.clone() };
+            let change = Change::Message {
+                kind: "m.room.message".into(),
+                content: text.clone(),
+            };
             append(user_id!("@founder:bench.example"), change)
         };
         self.all(room, (0..MESSAGES).map(message).collect()).await;
@@ -149,24 +165,36 @@ impl Bench {
         println!("{MESSAGES} messages, {WRITERS} at a time: {rate:.0}/s, {cpu:?} CPU each");
     }
 
-    /// State events one after the other: the median time, and bytes written for each.
-    async fn state_events(&self, room: &RoomId) -> (Duration, u64) {
-        let before = self.engine.written.load(Ordering::Relaxed);
-        let mut times = Vec::new();
+    /// State events, one after the other and in turn in each room, so that both meet the same disk:
+    /// the median time, and bytes written for each.
+    async fn state_events(&self, rooms: [&RoomId; 2]) -> [(Duration, u64); 2] {
+        let mut seen = [(Vec::new(), 0), (Vec::new(), 0)];
         for number in 0..STATE_EVENTS {
-            let change = Change::State {
-                kind: "m.room.topic".into(),
-                state_key: String::new(),
-                content: content(&json!({"topic": number.to_string()})),
-            };
-            let started = Instant::now();
-            let founder = user_id!("@founder:bench.example");
-            self.rooms.append(room, append(founder, change)).await.expect("sent");
-            times.push(started.elapsed());
+            for (room, (times, bytes)) in rooms.iter().zip(&mut seen) {
+                let before = self.engine.written.load(Ordering::Relaxed);
+                let started = Instant::now();
+                self.topic(room, number).await;
+                times.push(started.elapsed());
+                *bytes += self.engine.written.load(Ordering::Relaxed) - before;
+            }
         }
-        times.sort_unstable();
-        let bytes = self.engine.written.load(Ordering::Relaxed) - before;
-        (times[times.len() / 2], bytes / STATE_EVENTS as u64)
+        seen.map(|(mut times, bytes)| {
+            times.sort_unstable();
+            (times[times.len() / 2], bytes / STATE_EVENTS as u64)
+        })
+    }
+
+    async fn topic(&self, room: &RoomId, number: usize) {
+        let change = Change::State {
+            kind: "m.room.topic".into(),
+            state_key: String::new(),
+            content: content(&json!({"topic": number.to_string()})),
+        };
+        let founder = user_id!("@founder:bench.example");
+        self.rooms
+            .append(room, append(founder, change))
+            .await
+            .expect("sent");
     }
 
     /// Sends all of them, [`WRITERS`] at a time.
@@ -191,7 +219,12 @@ impl Bench {
 }
 
 fn append(sender: &ruma_common::UserId, change: Change) -> Append {
-    Append { sender: sender.to_owned(), change, txn: None, timestamp_ms: None }
+    Append {
+        sender: sender.to_owned(),
+        change,
+        txn: None,
+        timestamp_ms: None,
+    }
 }
 
 fn content(value: &serde_json::Value) -> Box<RawValue> {
@@ -210,7 +243,8 @@ impl Engine for Counted {
     }
 
     fn commit(&self, commit: Commit) -> BoxFuture<'static, Result<Position, CommitError>> {
-        self.written.fetch_add(commit.bytes() as u64, Ordering::Relaxed);
+        self.written
+            .fetch_add(commit.bytes() as u64, Ordering::Relaxed);
         self.rocks.commit(commit)
     }
 
