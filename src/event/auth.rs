@@ -317,7 +317,7 @@ pub fn check_auth_events(event: &Pdu, lookup: impl Fn(EventHash) -> Option<Arc<P
     };
     match check_state_dependent(event, state) {
         Verdict::Reject(rejection) => Verdict::Reject(rejection.against(Basis::AuthEvents)),
-        accept => accept,
+        Verdict::Accept => Verdict::Accept,
     }
 }
 

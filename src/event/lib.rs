@@ -29,7 +29,7 @@ mod resolve_common;
 mod resolve_conflict;
 mod resolve_order;
 mod resolve_replay;
-mod resolve_shelf;
+mod resolve_gathered;
 mod resolve_walk;
 mod rules;
 mod signing;
@@ -37,6 +37,8 @@ mod visibility;
 
 #[cfg(test)]
 mod auth_tests;
+#[cfg(test)]
+mod auth_version_tests;
 #[cfg(test)]
 mod push_tests;
 #[cfg(test)]

@@ -97,8 +97,12 @@ impl EventNotifier {
         serde_json::from_str::<serde_json::Map<_, serde_json::Value>>(event.get())?;
         let event = FlattenedJson::from_raw(&Raw::<()>::from_json(event.to_owned()));
         let nobody = owned_user_id!("@nobody:localhost");
-        let mut context =
-            PushConditionRoomCtx::new(room.room_id, room.member_count.into(), nobody, String::new());
+        let mut context = PushConditionRoomCtx::new(
+            room.room_id,
+            room.member_count.into(),
+            nobody,
+            String::new(),
+        );
         context.power_levels = room.power_levels;
         Ok(Self {
             has_mentions: event.contains_mentions(),

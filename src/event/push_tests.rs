@@ -1,8 +1,6 @@
-use std::time::Instant;
-
 use proptest::prelude::*;
 use ruma_common::push::{
-    NewConditionalPushRule, NewPatternedPushRule, NewPushRule, NewSimplePushRule,
+    AnyPushRuleRef, NewConditionalPushRule, NewPatternedPushRule, NewPushRule, NewSimplePushRule,
     PushConditionPowerLevelsCtx, PushConditionRoomCtx, RuleKind, Ruleset,
 };
 use ruma_common::serde::Raw;
@@ -29,7 +27,7 @@ fn room(member_count: u32) -> PushRoom {
     }
 }
 
-fn message(sender: &str, content: Value) -> Value {
+fn message(sender: &str, content: &Value) -> Value {
     json!({
         "type": "m.room.message", "sender": sender, "event_id": "$1", "origin_server_ts": 1,
         "content": content,
@@ -46,7 +44,12 @@ type Outcome = (Option<String>, bool, bool, Option<String>);
 fn ours(notifier: &mut EventNotifier, user: &UserId, name: &str, rules: &Ruleset) -> Outcome {
     let found = notifier.notification(user, name, rules);
     let sound = found.sound().map(ToOwned::to_owned);
-    (found.rule_id.map(ToOwned::to_owned), found.notifies(), found.highlights(), sound)
+    (
+        found.rule_id.map(ToOwned::to_owned),
+        found.notifies(),
+        found.highlights(),
+        sound,
+    )
 }
 
 fn rumas(event: &Value, room: &PushRoom, user: &UserId, name: &str, rules: &Ruleset) -> Outcome {
@@ -59,11 +62,13 @@ fn rumas(event: &Value, room: &PushRoom, user: &UserId, name: &str, rules: &Rule
     context.power_levels.clone_from(&room.power_levels);
     let raw: Raw<Value> = Raw::from_json(to_raw_value(event).unwrap());
     let found = crate::push::at_once(rules.get_match(&raw, &context)).unwrap();
-    let sound = found.and_then(|rule| rule.triggers_sound()).map(|s| s.as_str().to_owned());
+    let sound = found
+        .and_then(AnyPushRuleRef::triggers_sound)
+        .map(|s| s.as_str().to_owned());
     (
         found.map(|rule| rule.rule_id().to_owned()),
-        found.is_some_and(|rule| rule.triggers_notification()),
-        found.is_some_and(|rule| rule.triggers_highlight()),
+        found.is_some_and(AnyPushRuleRef::triggers_notification),
+        found.is_some_and(AnyPushRuleRef::triggers_highlight),
         sound,
     )
 }
@@ -72,13 +77,16 @@ fn rumas(event: &Value, room: &PushRoom, user: &UserId, name: &str, rules: &Rule
 fn messages_notify_and_mentions_stand_out() {
     let me = user_id!("@me:x");
     let rules = Ruleset::server_default(me);
-    let mut plain = notifier(&message("@boss:x", json!({"msgtype": "m.text", "body": "hi"})), 3);
+    let mut plain = notifier(
+        &message("@boss:x", &json!({"msgtype": "m.text", "body": "hi"})),
+        3,
+    );
     let found = plain.notification(me, "Me", &rules);
     assert_eq!(found.rule_id, Some(".m.rule.message"));
     assert!(found.notifies() && !found.highlights());
     assert_eq!(found.sound(), None);
     let content = json!({"body": "hi", "m.mentions": {"user_ids": ["@me:x"]}});
-    let mut mention = notifier(&message("@boss:x", content), 3);
+    let mut mention = notifier(&message("@boss:x", &content), 3);
     let found = mention.notification(me, "Me", &rules);
     assert_eq!(found.rule_id, Some(".m.rule.is_user_mention"));
     assert!(found.notifies() && found.highlights());
@@ -88,8 +96,12 @@ fn messages_notify_and_mentions_stand_out() {
 #[test]
 fn a_mention_is_for_the_mentioned_whoever_is_asked_about_before() {
     let content = json!({"body": "hi", "m.mentions": {"user_ids": ["@me:x"]}});
-    let mut notifier = notifier(&message("@boss:x", content), 3);
-    for user in [user_id!("@other:x"), user_id!("@me:x"), user_id!("@third:x")] {
+    let mut notifier = notifier(&message("@boss:x", &content), 3);
+    for user in [
+        user_id!("@other:x"),
+        user_id!("@me:x"),
+        user_id!("@third:x"),
+    ] {
         let rules = Ruleset::server_default(user);
         let found = notifier.notification(user, "", &rules);
         assert_eq!(found.highlights(), user == "@me:x", "{user}");
@@ -100,8 +112,11 @@ fn a_mention_is_for_the_mentioned_whoever_is_asked_about_before() {
 fn a_room_of_two_plays_a_sound() {
     let me = user_id!("@me:x");
     let rules = Ruleset::server_default(me);
-    let event = message("@boss:x", json!({"msgtype": "m.text", "body": "hi"}));
-    let found = notifier(&event, 2).notification(me, "Me", &rules).sound().map(str::to_owned);
+    let event = message("@boss:x", &json!({"msgtype": "m.text", "body": "hi"}));
+    let found = notifier(&event, 2)
+        .notification(me, "Me", &rules)
+        .sound()
+        .map(str::to_owned);
     assert_eq!(found.as_deref(), Some("default"));
 }
 
@@ -111,28 +126,41 @@ fn whole_rooms_are_mentioned_by_who_may() {
     let rules = Ruleset::server_default(me);
     for (sender, may) in [("@boss:x", true), ("@mod:x", true), ("@other:x", false)] {
         let content = json!({"body": "hi", "m.mentions": {"room": true}});
-        let mut notifier = notifier(&message(sender, content), 3);
-        assert_eq!(notifier.notification(me, "Me", &rules).highlights(), may, "{sender}");
+        let mut notifier = notifier(&message(sender, &content), 3);
+        assert_eq!(
+            notifier.notification(me, "Me", &rules).highlights(),
+            may,
+            "{sender}"
+        );
     }
 }
 
 #[test]
 fn ones_own_events_never_notify() {
     let me = user_id!("@me:x");
-    let mut notifier = notifier(&message("@me:x", json!({"body": "hi"})), 2);
-    assert_eq!(notifier.notification(me, "Me", &Ruleset::server_default(me)).rule_id, None);
+    let mut notifier = notifier(&message("@me:x", &json!({"body": "hi"})), 2);
+    assert_eq!(
+        notifier
+            .notification(me, "Me", &Ruleset::server_default(me))
+            .rule_id,
+        None
+    );
 }
 
 #[test]
 fn rooms_and_senders_are_named_to_the_letter() {
     let me = user_id!("@me:x");
-    let event = message("@boss:x", json!({"body": "hi"}));
+    let event = message("@boss:x", &json!({"body": "hi"}));
     for (rule_id, matches) in [("!room:x", true), ("!ROOM:x", false), ("!ro*:x", false)] {
         let mut rules = Ruleset::new();
         let rule = NewSimplePushRule::new(rule_id.try_into().unwrap(), vec![]);
         rules.insert(NewPushRule::Room(rule), None, None).unwrap();
         let mut notifier = notifier(&event, 3);
-        assert_eq!(notifier.notification(me, "", &rules).rule_id.is_some(), matches, "{rule_id}");
+        assert_eq!(
+            notifier.notification(me, "", &rules).rule_id.is_some(),
+            matches,
+            "{rule_id}"
+        );
     }
 }
 
@@ -149,8 +177,21 @@ fn events_that_nest_too_deep_are_refused() {
 
 fn words() -> impl Strategy<Value = String> {
     let word = prop::sample::select(vec![
-        "hello", "Hello!", "me", "ME", "meme", "me_too", "über", "İstanbul", "café", "@room",
-        "*bold*", "a.b", "日本", "ok?", "",
+        "hello",
+        "Hello!",
+        "me",
+        "ME",
+        "meme",
+        "me_too",
+        "über",
+        "İstanbul",
+        "café",
+        "@room",
+        "*bold*",
+        "a.b",
+        "日本",
+        "ok?",
+        "",
     ]);
     prop::collection::vec(word, 0..5).prop_map(|words| words.join(" "))
 }
@@ -166,8 +207,14 @@ fn pattern() -> impl Strategy<Value = String> {
 fn event() -> impl Strategy<Value = Value> {
     let senders = prop::sample::select(vec!["@boss:x", "@mod:x", "@other:x", "@me:x"]);
     let types = prop::sample::select(vec![
-        "m.room.message", "m.room.encrypted", "m.room.member", "m.room.tombstone", "m.reaction",
-        "m.room.server_acl", "m.call.invite", "org.example.thing",
+        "m.room.message",
+        "m.room.encrypted",
+        "m.room.member",
+        "m.room.tombstone",
+        "m.reaction",
+        "m.room.server_acl",
+        "m.call.invite",
+        "org.example.thing",
     ]);
     let mentions = prop::option::of(prop::sample::select(vec![
         json!({}),
@@ -185,7 +232,7 @@ fn event() -> impl Strategy<Value = Value> {
     ]);
     (senders, types, words(), mentions, state_key, extra).prop_map(
         |(sender, event_type, body, mentions, state_key, extra)| {
-            let mut event = message(sender, extra);
+            let mut event = message(sender, &extra);
             event["type"] = event_type.into();
             event["content"]["body"] = body.into();
             if let Some(mentions) = mentions {
@@ -201,7 +248,10 @@ fn event() -> impl Strategy<Value = Value> {
 
 /// Conditions as clients and older servers write them, unknown ones included.
 fn condition() -> impl Strategy<Value = Value> {
-    let matches = (prop::sample::select(vec!["content.body", "type", "room_id", "sender"]), pattern())
+    let matches = (
+        prop::sample::select(vec!["content.body", "type", "room_id", "sender"]),
+        pattern(),
+    )
         .prop_map(|(key, pattern)| json!({"kind": "event_match", "key": key, "pattern": pattern}));
     let others = prop::sample::select(vec![
         json!({"kind": "contains_display_name"}),
@@ -213,9 +263,7 @@ fn condition() -> impl Strategy<Value = Value> {
     prop_oneof![matches, others]
 }
 
-fn rules_of(
-    user: OwnedUserId,
-) -> impl Strategy<Value = (OwnedUserId, Ruleset)> {
+fn rules_of(user: OwnedUserId) -> impl Strategy<Value = (OwnedUserId, Ruleset)> {
     let conditional = prop::collection::vec(prop::collection::vec(condition(), 0..3), 0..3);
     let content = prop::collection::vec(pattern(), 0..3);
     let off = prop::collection::vec(0_usize..12, 0..4);
@@ -226,12 +274,18 @@ fn rules_of(
             for (n, conditions) in conditional.into_iter().enumerate() {
                 let conditions = serde_json::from_value(conditions.into()).unwrap();
                 let rule = NewConditionalPushRule::new(format!("c{n}"), conditions, vec![]);
-                let rule = if n == 0 { NewPushRule::Override(rule) } else { NewPushRule::Underride(rule) };
+                let rule = if n == 0 {
+                    NewPushRule::Override(rule)
+                } else {
+                    NewPushRule::Underride(rule)
+                };
                 rules.insert(rule, None, None).unwrap();
             }
             for (n, pattern) in content.into_iter().enumerate() {
                 let rule = NewPatternedPushRule::new(format!("p{n}"), pattern, vec![]);
-                rules.insert(NewPushRule::Content(rule), None, None).unwrap();
+                rules
+                    .insert(NewPushRule::Content(rule), None, None)
+                    .unwrap();
             }
             if legacy {
                 let old = json!({
@@ -253,10 +307,16 @@ fn rules_of(
                 let rule = NewSimplePushRule::new(owned_user_id!("@mod:x"), vec![]);
                 rules.insert(NewPushRule::Sender(rule), None, None).unwrap();
             }
-            let all: Vec<_> = rules.override_.iter().map(|rule| rule.rule_id.clone()).collect();
+            let all: Vec<_> = rules
+                .override_
+                .iter()
+                .map(|rule| rule.rule_id.clone())
+                .collect();
             for rule_id in off.iter().filter_map(|n| all.get(*n)) {
                 let enabled = rule_id == ".m.rule.master";
-                rules.set_enabled(RuleKind::Override, rule_id, enabled).unwrap();
+                rules
+                    .set_enabled(RuleKind::Override, rule_id, enabled)
+                    .unwrap();
             }
             (user.clone(), rules)
         },
@@ -264,7 +324,7 @@ fn rules_of(
 }
 
 proptest! {
-    #![proptest_config(seeded(8))]
+    #![proptest_config(seeded(4))]
 
     #[test]
     fn agrees_with_ruma_for_every_member(
@@ -282,28 +342,4 @@ proptest! {
             }
         }
     }
-}
-
-#[test]
-#[ignore = "measures: run alone, with --release --nocapture"]
-fn measure_ten_thousand_members() {
-    let members: Vec<_> = (0..10_000)
-        .map(|n| UserId::parse(format!("@member{n}:x")).unwrap())
-        .map(|user| (Ruleset::server_default(&user), user))
-        .collect();
-    let content = json!({"msgtype": "m.text", "body": "a message of a usual length, to everybody"});
-    let event = message("@boss:x", content);
-    let began = Instant::now();
-    let mut notifier = notifier(&event, 10_000);
-    let notified = members
-        .iter()
-        .filter(|(rules, user)| notifier.notification(user, "Member", rules).notifies())
-        .count();
-    let ours = began.elapsed();
-    assert_eq!(notified, members.len());
-    let began = Instant::now();
-    for (rules, user) in &members {
-        assert!(rumas(&event, &room(10_000), user, "Member", rules).1);
-    }
-    println!("10,000 members: {ours:?}, by ruma one by one {:?}", began.elapsed());
 }

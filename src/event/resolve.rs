@@ -18,14 +18,14 @@ use crate::hash::EventHash;
 use crate::pdu::Pdu;
 use crate::resolve_common::{CitersOf, CitersPage, Search};
 use crate::resolve_conflict::Conflict;
+use crate::resolve_gathered::Gathered;
 use crate::resolve_order::{Mainline, power_ordered};
 use crate::resolve_replay::Replay;
-use crate::resolve_shelf::Shelf;
 use crate::resolve_walk::{AuthEdges, Chains, Walk};
 use crate::rules::RoomRules;
 
 /// Most items of a kind in one [`Wanted`].
-pub const GATHER_MAX: usize = 1_000;
+pub const GATHER_MAX: usize = 5_000;
 
 /// Most states in one resolution, equal ones counted once; a room's extremities are capped far
 /// below.
@@ -196,7 +196,7 @@ enum Stage {
 /// A resolution in progress.
 #[derive(Debug)]
 pub struct Resolution {
-    shelf: Shelf,
+    gathered: Gathered,
     budget: Budget,
     stage: Stage,
     asks_citers: bool,
@@ -217,15 +217,16 @@ impl Resolution {
     ) -> Result<Self, ResolveError> {
         within("forks", conflict.forks().len(), FORKS_MAX)?;
         let with_subgraph = rules.state_resolution().consider_conflicted_state_subgraph;
-        let common = match &unconflicted {
-            Unconflicted::Listed(common) => Some(common.as_slice()),
+        let common = match unconflicted {
+            Unconflicted::Listed(common) => Some(common),
             Unconflicted::Asked => None,
         };
+        let asks_citers = common.is_none();
         Ok(Self {
             stage: Stage::Walk(Walk::new(&conflict, common, with_subgraph)),
-            shelf: Shelf::new(rules, conflict),
+            gathered: Gathered::new(rules, conflict),
             budget,
-            asks_citers: common.is_none(),
+            asks_citers,
             asked: Wanted::default(),
             edges: 0,
         })
@@ -272,7 +273,7 @@ impl Resolution {
     fn take(&mut self, answers: Answers) -> Result<(), ResolveError> {
         self.edges = self.edges.saturating_add(answers.edges.len());
         for (hash, edges) in answers.edges {
-            self.shelf.put_edges(hash, &edges);
+            self.gathered.put_edges(hash, &edges);
             if let Stage::Walk(walk) = &mut self.stage {
                 walk.feed(hash, edges)?;
             }
@@ -286,18 +287,18 @@ impl Resolution {
         answers
             .entries
             .into_iter()
-            .for_each(|(key, value)| self.shelf.put_entry(key, value));
+            .for_each(|(key, value)| self.gathered.put_entry(key, value));
         answers
             .events
             .into_iter()
-            .try_for_each(|event| self.shelf.put_event(event))?;
+            .try_for_each(|event| self.gathered.put_event(event))?;
         self.check_answered()
     }
 
     /// Without this an unanswered question would be asked for ever.
     fn check_answered(&self) -> Result<(), ResolveError> {
-        let no_depth = |hash: &&EventHash| self.shelf.depth(**hash).is_none();
-        let no_event = |hash: &&EventHash| !self.shelf.has_event(**hash);
+        let no_depth = |hash: &&EventHash| self.gathered.depth(**hash).is_none();
+        let no_event = |hash: &&EventHash| !self.gathered.has_event(**hash);
         let missing = self.asked.edges.iter().find(no_depth);
         if let Some(hash) = missing.or_else(|| self.asked.events.iter().find(no_event)) {
             return Err(ResolveError::Missing(*hash));
@@ -311,7 +312,7 @@ impl Resolution {
             .asked
             .entries
             .iter()
-            .find(|key| self.shelf.entry(key).is_none())
+            .find(|key| self.gathered.entry(key).is_err())
         {
             Some(key) => Err(ResolveError::Unanswered(key.clone())),
             None => Ok(()),
@@ -321,18 +322,21 @@ impl Resolution {
     fn check_budget(&self) -> Result<(), ResolveError> {
         let edges = self.edges.saturating_add(self.asked.edges.len());
         within("auth edges", edges, self.budget.edges_max)?;
-        let events = self.shelf.events().saturating_add(self.asked.events.len());
+        let events = self
+            .gathered
+            .events()
+            .saturating_add(self.asked.events.len());
         within("events", events, self.budget.events_max)
     }
 
     /// What the current stage lacks; nothing once it is complete.
     fn advance(&mut self) -> Result<Wanted, ResolveError> {
-        let shelf = &self.shelf;
+        let gathered = &self.gathered;
         match &mut self.stage {
-            Stage::Walk(walk) => walk.advance(shelf),
-            Stage::Search { search, .. } => Ok(search.advance(shelf)),
-            Stage::Load { full } => shelf.missing_for(full),
-            Stage::Order { mainline, .. } => mainline.advance(shelf),
+            Stage::Walk(walk) => walk.advance(gathered),
+            Stage::Search { search, .. } => Ok(search.advance(gathered)),
+            Stage::Load { full } => gathered.missing_for(full),
+            Stage::Order { mainline, .. } => mainline.advance(gathered),
             Stage::Done(_) => Ok(Wanted::default()),
         }
     }
@@ -344,7 +348,7 @@ impl Resolution {
         self.stage = match std::mem::replace(&mut self.stage, idle) {
             Stage::Walk(walk) => self.after_walk(walk.finish()),
             Stage::Search { search, subgraph } => {
-                let difference = search.finish(&self.shelf);
+                let difference = search.finish(&self.gathered);
                 self.load(difference, subgraph)
             }
             Stage::Load { full } => self.replay_power_events(&full)?,
@@ -374,7 +378,7 @@ impl Resolution {
 
     /// The full conflicted set is known.
     fn load(&self, difference: BTreeSet<EventHash>, subgraph: BTreeSet<EventHash>) -> Stage {
-        let mut full = self.shelf.conflict.events();
+        let mut full = self.gathered.conflict.events();
         full.extend(difference);
         full.extend(subgraph);
         Stage::Load { full }
@@ -382,13 +386,13 @@ impl Resolution {
 
     /// Steps 1 and 2 of the algorithm, and what step 3 begins with.
     fn replay_power_events(&self, full: &BTreeSet<EventHash>) -> Result<Stage, ResolveError> {
-        let power_events = power_ordered(full, &self.shelf)?;
+        let power_events = power_ordered(full, &self.gathered)?;
         let mut replay = Replay::default();
-        replay.apply(&power_events, &self.shelf)?;
+        replay.apply(&power_events, &self.gathered)?;
         let replayed: BTreeSet<_> = power_events.into_iter().collect();
         let remaining = full.difference(&replayed).copied().collect();
         let power_levels = (StateEventType::RoomPowerLevels, String::new());
-        let mainline = Mainline::new(remaining, replay.value(&power_levels, &self.shelf));
+        let mainline = Mainline::new(remaining, replay.value(&power_levels, &self.gathered));
         Ok(Stage::Order {
             replay,
             mainline,
@@ -403,12 +407,12 @@ impl Resolution {
         mainline: Mainline,
         replayed: usize,
     ) -> Result<Resolved, ResolveError> {
-        replay.apply(&mainline.finish(&self.shelf)?, &self.shelf)?;
-        let keys = self.shelf.conflict.keys();
+        replay.apply(&mainline.finish(&self.gathered)?, &self.gathered)?;
+        let keys = self.gathered.conflict.keys();
         let mut changes: BTreeMap<_, _> = keys.iter().map(|key| (key.clone(), None)).collect();
         for (key, hash) in replay.state {
             // An unconflicted entry stands, whatever was replayed at its key.
-            if self.shelf.entry(&key).flatten().is_none() {
+            if !matches!(self.gathered.entry(&key), Ok(Some(_))) {
                 changes.insert(key, Some(hash));
             }
         }

@@ -96,7 +96,9 @@ fn act(
         }
         _ => return None,
     };
-    let after = room.try_state(state, user, event_type, state_key, &content).ok()?;
+    let after = room
+        .try_state(state, user, event_type, state_key, &content)
+        .ok()?;
     let at = key(event_type, state_key);
     Some((at.clone(), after[&at]))
 }
@@ -139,7 +141,8 @@ impl<'a> Server<'a> {
         let cited = |node: &usize| self.history.nodes[*node].prev.clone();
         let cited: BTreeSet<_> = self.after.keys().flat_map(cited).collect();
         let tips = self.after.keys().filter(|node| !cited.contains(node));
-        self.history.state_before(&self.after, &tips.copied().collect::<Vec<_>>())
+        self.history
+            .state_before(&self.after, &tips.copied().collect::<Vec<_>>())
     }
 }
 

@@ -8,11 +8,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ruma_events::StateEventType;
-
 use crate::hash::EventHash;
 use crate::resolve::Wanted;
-use crate::resolve_shelf::{Lack, Shelf};
+use crate::resolve_gathered::{Gathered, Lack};
+use crate::resolve_walk::may_be_cited;
 
 /// Which citers to tell next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,18 +44,6 @@ enum Next {
     First,
     After(u64),
     Exhausted,
-}
-
-/// Whether events of a type may be among the `auth_events` of others.
-fn may_be_cited(event_type: &StateEventType) -> bool {
-    matches!(
-        event_type,
-        StateEventType::RoomCreate
-            | StateEventType::RoomJoinRules
-            | StateEventType::RoomMember
-            | StateEventType::RoomPowerLevels
-            | StateEventType::RoomThirdPartyInvite
-    )
 }
 
 /// A search in progress.
@@ -107,14 +94,14 @@ impl Search {
 
     /// What is wanted next: pages of citers, what these are, and entries of the unconflicted
     /// state. Nothing once all is decided.
-    pub(crate) fn advance(&self, shelf: &Shelf) -> Wanted {
-        let common = self.reached(shelf);
+    pub(crate) fn advance(&self, gathered: &Gathered) -> Wanted {
+        let common = self.reached(gathered);
         let mut wanted = Wanted::default();
         for hash in self.open(&common) {
-            match shelf.holds(hash) {
+            match gathered.holds(hash) {
                 Err(Lack::Edges) => wanted.edges.push(hash),
                 Err(Lack::Entry(key)) => wanted.entries.push(key),
-                Ok(_) => wanted.citers.extend(self.next_page(hash, shelf)),
+                Ok(_) => wanted.citers.extend(self.next_page(hash, gathered)),
             }
         }
         wanted.entries.sort();
@@ -122,32 +109,40 @@ impl Search {
         wanted
     }
 
-    fn next_page(&self, cited: EventHash, shelf: &Shelf) -> Option<CitersOf> {
-        if shelf.key(cited).is_some_and(|(event_type, _)| !may_be_cited(event_type)) {
-            return None;
-        }
+    fn next_page(&self, cited: EventHash, gathered: &Gathered) -> Option<CitersOf> {
+        gathered.key(cited).filter(|key| may_be_cited(key))?;
         match self.events.get(&cited)?.next {
             Next::First => Some(CitersOf { cited, after: None }),
-            Next::After(after) => Some(CitersOf { cited, after: Some(after) }),
+            Next::After(after) => Some(CitersOf {
+                cited,
+                after: Some(after),
+            }),
             Next::Exhausted => None,
         }
     }
 
     /// The difference without what is in every chain, once [`Self::advance`] wants nothing.
-    pub(crate) fn finish(self, shelf: &Shelf) -> BTreeSet<EventHash> {
-        let common = self.reached(shelf);
-        self.difference.into_keys().filter(|hash| !common.contains(hash)).collect()
+    pub(crate) fn finish(self, gathered: &Gathered) -> BTreeSet<EventHash> {
+        let common = self.reached(gathered);
+        self.difference
+            .into_keys()
+            .filter(|hash| !common.contains(hash))
+            .collect()
     }
 
     /// What is known to be cited, at first or second hand, by an unconflicted event.
-    fn reached(&self, shelf: &Shelf) -> BTreeSet<EventHash> {
+    fn reached(&self, gathered: &Gathered) -> BTreeSet<EventHash> {
         let mut cites: BTreeMap<EventHash, Vec<EventHash>> = self.difference.clone();
         for (cited, entry) in &self.events {
             for citer in &entry.citers {
                 cites.entry(*citer).or_default().push(*cited);
             }
         }
-        let held = self.events.keys().copied().filter(|hash| shelf.holds(*hash).unwrap_or(false));
+        let held = self
+            .events
+            .keys()
+            .copied()
+            .filter(|hash| gathered.holds(*hash).unwrap_or(false));
         let mut open: Vec<EventHash> = held.collect();
         let mut reached = BTreeSet::new();
         while let Some(hash) = open.pop() {

@@ -65,9 +65,10 @@ impl Conflict {
     /// unconflicted state map.
     pub fn from_states<'a>(states: impl IntoIterator<Item = &'a StateMap>) -> (Self, StateMap) {
         let states: Vec<_> = states.into_iter().collect();
+        let all: BTreeSet<_> = states.iter().flat_map(|state| state.keys()).collect();
         let mut unconflicted = StateMap::new();
         let mut keys = BTreeSet::new();
-        for key in states.iter().flat_map(|state| state.keys()) {
+        for key in all {
             let value = states.first().and_then(|state| state.get(key));
             match value {
                 Some(hash) if states.iter().all(|state| state.get(key) == value) => {

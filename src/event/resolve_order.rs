@@ -19,7 +19,7 @@ use crate::auth;
 use crate::hash::EventHash;
 use crate::pdu::Pdu;
 use crate::resolve::{ResolveError, Wanted};
-use crate::resolve_shelf::Shelf;
+use crate::resolve_gathered::Gathered;
 
 /// Whether an event might take a power from someone (room versions, "Definitions").
 ///
@@ -48,12 +48,12 @@ fn is_power_event(event: &Arc<Pdu>) -> bool {
 /// the specification's text would also go round through events outside it.
 pub(crate) fn power_ordered(
     full: &BTreeSet<EventHash>,
-    shelf: &Shelf,
+    gathered: &Gathered,
 ) -> Result<Vec<EventHash>, ResolveError> {
     let mut graph: BTreeMap<EventHash, Vec<EventHash>> = BTreeMap::new();
     let mut open = Vec::new();
     for hash in full {
-        if is_power_event(shelf.event(*hash)?) {
+        if is_power_event(gathered.event(*hash)?) {
             open.push(*hash);
         }
     }
@@ -61,14 +61,14 @@ pub(crate) fn power_ordered(
         if graph.contains_key(&hash) {
             continue;
         }
-        let cited = shelf.event(hash)?.auth_hashes().iter().copied();
+        let cited = gathered.event(hash)?.auth_hashes().iter().copied();
         let cited: Vec<_> = cited
             .filter(|auth_event| full.contains(auth_event))
             .collect();
         open.extend(&cited);
         graph.insert(hash, cited);
     }
-    sort_topologically(&graph, shelf)
+    sort_topologically(&graph, gathered)
 }
 
 /// Of two events that may both come next, the least comes first.
@@ -81,10 +81,10 @@ type Rank = (
 
 fn sort_topologically(
     graph: &BTreeMap<EventHash, Vec<EventHash>>,
-    shelf: &Shelf,
+    gathered: &Gathered,
 ) -> Result<Vec<EventHash>, ResolveError> {
     let mut levels = SenderLevels {
-        shelf,
+        gathered,
         parsed: BTreeMap::new(),
     };
     let mut waiting: BTreeMap<EventHash, usize> = BTreeMap::new();
@@ -97,9 +97,9 @@ fn sort_topologically(
             ready.push(Reverse(levels.rank(*hash)?));
         }
         waiting.insert(*hash, cited.len());
-        cited
-            .into_iter()
-            .for_each(|auth| citers.entry(auth).or_default().push(*hash));
+        for auth_event in cited {
+            citers.entry(auth_event).or_default().push(*hash);
+        }
     }
     let mut sorted = Vec::with_capacity(graph.len());
     while let Some(Reverse((_, _, _, hash))) = ready.pop() {
@@ -119,13 +119,13 @@ fn sort_topologically(
 
 /// Power levels of senders by their events' own auth events, each power levels event parsed once.
 struct SenderLevels<'a> {
-    shelf: &'a Shelf,
+    gathered: &'a Gathered,
     parsed: BTreeMap<EventHash, RoomPowerLevelsEvent<Arc<Pdu>>>,
 }
 
 impl SenderLevels<'_> {
     fn rank(&mut self, hash: EventHash) -> Result<Rank, ResolveError> {
-        let event = self.shelf.event(hash)?;
+        let event = self.gathered.event(hash)?;
         let level = self.level(event)?;
         Ok((
             Reverse(level),
@@ -141,15 +141,15 @@ impl SenderLevels<'_> {
             reason,
         };
         let levels = self
-            .shelf
+            .gathered
             .cited(event, &TimelineEventType::RoomPowerLevels)?
             .map(|event| {
                 let parsed = self.parsed.entry(event.hash());
                 &*parsed.or_insert_with(|| RoomPowerLevelsEvent::new(Arc::clone(event)))
             });
         let create = match auth::create_by_room_id(event) {
-            Some(create) => Some(self.shelf.event(create)?),
-            None => self.shelf.cited(event, &TimelineEventType::RoomCreate)?,
+            Some(create) => Some(self.gathered.event(create)?),
+            None => self.gathered.cited(event, &TimelineEventType::RoomCreate)?,
         };
         let Some(create) = create else {
             // Only the create event cites none, and nothing competes with it.
@@ -168,6 +168,8 @@ pub(crate) struct Mainline {
     positions: BTreeMap<EventHash, usize>,
     /// The event that the mainline goes on with; `None` after its last.
     tail: Option<EventHash>,
+    /// The auth depth of the last of the mainline so far.
+    lowest: Option<u64>,
     /// Power levels events that the chains of events have come to, deepest last.
     heads: BTreeSet<(u64, EventHash)>,
     /// Power levels events and the ones they cite in turn.
@@ -182,6 +184,7 @@ impl Mainline {
             remaining,
             positions: BTreeMap::new(),
             tail: power_levels,
+            lowest: None,
             heads: BTreeSet::new(),
             previous: BTreeMap::new(),
             started: false,
@@ -190,41 +193,46 @@ impl Mainline {
 
     /// Follows the chains as far as what is loaded allows; answers with what is missing, nothing
     /// once every position is known.
-    pub(crate) fn advance(&mut self, shelf: &Shelf) -> Result<Wanted, ResolveError> {
+    pub(crate) fn advance(&mut self, gathered: &Gathered) -> Result<Wanted, ResolveError> {
         if !self.started {
-            let starts = self.starts(shelf)?;
-            let wanted = missing(starts.iter().chain(&self.tail), shelf)?;
+            let starts = self.starts(gathered)?;
+            let wanted = missing(starts.iter().chain(&self.tail), gathered)?;
             if !wanted.is_empty() {
                 return Ok(wanted);
             }
             self.heads = starts
                 .iter()
-                .filter_map(|hash| Some((shelf.depth(*hash)?, *hash)))
+                .filter_map(|hash| Some((gathered.depth(*hash)?, *hash)))
                 .collect();
             self.started = true;
         }
         while let Some((depth, head)) = self.heads.last().copied() {
             // The mainline down to here decides whether the chain has met it.
-            let tail = self
-                .tail
-                .filter(|tail| shelf.depth(*tail).is_none_or(|d| d >= depth));
-            let followed = tail.unwrap_or(head);
-            let wanted = missing([&followed], shelf)?;
-            if !wanted.is_empty() {
-                return Ok(wanted);
-            }
-            if tail.is_none() && self.positions.contains_key(&head) {
+            let reached = |tail: &EventHash| gathered.depth(*tail).is_none_or(|tail| tail >= depth);
+            let tail = self.tail.filter(reached);
+            if tail.is_none() && (self.positions.contains_key(&head) || self.is_over(depth)) {
                 self.heads.remove(&(depth, head));
                 continue;
             }
-            let previous = previous(followed, shelf)?;
-            let wanted = missing(&previous, shelf)?;
+            let followed = tail.unwrap_or(head);
+            let wanted = missing([&followed], gathered)?;
             if !wanted.is_empty() {
                 return Ok(wanted);
             }
-            self.follow(followed, previous, tail.is_some(), shelf)?;
+            let previous = previous(followed, gathered)?;
+            let wanted = missing(&previous, gathered)?;
+            if !wanted.is_empty() {
+                return Ok(wanted);
+            }
+            self.follow(followed, previous, tail.is_some(), gathered)?;
         }
         Ok(Wanted::default())
+    }
+
+    /// Whether the mainline has nothing at this depth or below, so that no chain from there meets
+    /// it.
+    fn is_over(&self, depth: u64) -> bool {
+        self.tail.is_none() && self.lowest.is_none_or(|lowest| depth < lowest)
     }
 
     fn follow(
@@ -232,16 +240,17 @@ impl Mainline {
         followed: EventHash,
         previous: Option<EventHash>,
         is_mainline: bool,
-        shelf: &Shelf,
+        gathered: &Gathered,
     ) -> Result<(), ResolveError> {
-        let depth = shelf.depth(followed);
+        let depth = gathered.depth(followed);
         if let Some(previous) = previous
-            && shelf.depth(previous) >= depth
+            && gathered.depth(previous) >= depth
         {
             return Err(ResolveError::DepthWrong(followed));
         }
         if is_mainline {
             self.positions.insert(followed, self.positions.len());
+            self.lowest = depth;
             self.tail = previous;
             return Ok(());
         }
@@ -249,25 +258,25 @@ impl Mainline {
         self.previous.insert(followed, previous);
         if let Some(previous) = previous {
             self.heads
-                .insert((shelf.depth(previous).unwrap_or(0), previous));
+                .insert((gathered.depth(previous).unwrap_or(0), previous));
         }
         Ok(())
     }
 
-    fn starts(&self, shelf: &Shelf) -> Result<BTreeSet<EventHash>, ResolveError> {
+    fn starts(&self, gathered: &Gathered) -> Result<BTreeSet<EventHash>, ResolveError> {
         let mut starts = BTreeSet::new();
         for hash in &self.remaining {
-            starts.extend(previous(*hash, shelf)?);
+            starts.extend(previous(*hash, gathered)?);
         }
         Ok(starts)
     }
 
     /// The events in mainline ordering, once [`Self::advance`] wants nothing more.
-    pub(crate) fn finish(self, shelf: &Shelf) -> Result<Vec<EventHash>, ResolveError> {
+    pub(crate) fn finish(self, gathered: &Gathered) -> Result<Vec<EventHash>, ResolveError> {
         let mut ranked = Vec::with_capacity(self.remaining.len());
         for hash in &self.remaining {
-            let event = shelf.event(*hash)?;
-            let position = self.position(previous(*hash, shelf)?);
+            let event = gathered.event(*hash)?;
+            let position = self.position(previous(*hash, gathered)?);
             ranked.push((
                 Reverse(position),
                 event.origin_server_ts(),
@@ -294,9 +303,9 @@ impl Mainline {
 }
 
 /// The power levels event that an event cites.
-fn previous(hash: EventHash, shelf: &Shelf) -> Result<Option<EventHash>, ResolveError> {
-    let event = shelf.event(hash)?;
-    Ok(shelf
+fn previous(hash: EventHash, gathered: &Gathered) -> Result<Option<EventHash>, ResolveError> {
+    let event = gathered.event(hash)?;
+    Ok(gathered
         .cited(event, &TimelineEventType::RoomPowerLevels)?
         .map(|event| event.hash()))
 }
@@ -304,21 +313,21 @@ fn previous(hash: EventHash, shelf: &Shelf) -> Result<Option<EventHash>, Resolve
 /// What is missing to follow power levels events one further: each, its depth, what it cites.
 fn missing<'a>(
     hashes: impl IntoIterator<Item = &'a EventHash>,
-    shelf: &Shelf,
+    gathered: &Gathered,
 ) -> Result<Wanted, ResolveError> {
     let mut wanted = Wanted::default();
     for hash in hashes {
-        if shelf.depth(*hash).is_none() {
+        if gathered.depth(*hash).is_none() {
             wanted.edges.push(*hash);
         }
-        if !shelf.has_event(*hash) {
+        if !gathered.has_event(*hash) {
             wanted.events.push(*hash);
             continue;
         }
-        let cited = shelf.event(*hash)?.auth_hashes().iter();
+        let cited = gathered.event(*hash)?.auth_hashes().iter();
         wanted
             .events
-            .extend(cited.filter(|auth_event| !shelf.has_event(**auth_event)));
+            .extend(cited.filter(|auth_event| !gathered.has_event(**auth_event)));
     }
     wanted.events.sort_unstable();
     wanted.events.dedup();

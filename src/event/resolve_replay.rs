@@ -12,7 +12,7 @@ use crate::hash::EventHash;
 use crate::pdu::Pdu;
 use crate::resolve::ResolveError;
 use crate::resolve_conflict::StateMap;
-use crate::resolve_shelf::{Shelf, key_of};
+use crate::resolve_gathered::{Gathered, key_of};
 
 /// The state that replaying has come to, over the one it started from.
 #[derive(Debug, Default)]
@@ -25,11 +25,15 @@ pub(crate) struct Replay {
 
 impl Replay {
     /// Applies `order`, earliest first.
-    pub(crate) fn apply(&mut self, order: &[EventHash], shelf: &Shelf) -> Result<(), ResolveError> {
+    pub(crate) fn apply(
+        &mut self,
+        order: &[EventHash],
+        gathered: &Gathered,
+    ) -> Result<(), ResolveError> {
         for hash in order {
-            let event = shelf.event(*hash)?;
+            let event = gathered.event(*hash)?;
             let key = key_of(event).ok_or(ResolveError::NotState(*hash))?;
-            match self.check(event, shelf) {
+            match self.check(event, gathered) {
                 Ok(()) => {
                     self.state.insert(key, *hash);
                 }
@@ -39,20 +43,20 @@ impl Replay {
         Ok(())
     }
 
-    fn check(&self, event: &Arc<Pdu>, shelf: &Shelf) -> Result<(), String> {
+    fn check(&self, event: &Arc<Pdu>, gathered: &Gathered) -> Result<(), String> {
         let from_state = auth::state_needed(event).map_err(|rejection| rejection.rule)?;
         let cited: Vec<(StateMapKey, &Arc<Pdu>)> = auth::auth_events_needed(event)
             .into_iter()
-            .filter_map(|hash| accepted(hash, shelf))
+            .filter_map(|hash| accepted(hash, gathered))
             .filter_map(|auth_event| Some((key_of(auth_event)?, auth_event)))
             .collect();
         auth::allowed_by(event, |event_type: &StateEventType, state_key: &str| {
             let key = (event_type.clone(), state_key.to_owned());
             let value = from_state
                 .contains(&key)
-                .then(|| self.value(&key, shelf))
+                .then(|| self.value(&key, gathered))
                 .flatten();
-            let current = value.and_then(|hash| accepted(hash, shelf));
+            let current = value.and_then(|hash| accepted(hash, gathered));
             let fallback = || {
                 cited
                     .iter()
@@ -64,12 +68,12 @@ impl Replay {
     }
 
     /// The state's value at `key` by now.
-    pub(crate) fn value(&self, key: &StateMapKey, shelf: &Shelf) -> Option<EventHash> {
+    pub(crate) fn value(&self, key: &StateMapKey, gathered: &Gathered) -> Option<EventHash> {
         let unconflicted = || {
-            if shelf.starts_empty() {
+            if gathered.starts_empty() {
                 None
             } else {
-                shelf.entry(key)?
+                gathered.entry(key).ok()?
             }
         };
         self.state.get(key).copied().or_else(unconflicted)
@@ -77,6 +81,6 @@ impl Replay {
 }
 
 /// A rejected event vouches for nothing.
-fn accepted(hash: EventHash, shelf: &Shelf) -> Option<&Arc<Pdu>> {
-    shelf.event(hash).ok().filter(|event| !event.rejected())
+fn accepted(hash: EventHash, gathered: &Gathered) -> Option<&Arc<Pdu>> {
+    gathered.event(hash).ok().filter(|event| !event.rejected())
 }

@@ -19,7 +19,7 @@ use crate::pdu::Pdu;
 use crate::resolve::{Answers, Budget, Resolution, ResolveError, Resolved, Unconflicted, Wanted};
 use crate::resolve_common::{CitersOf, CitersPage};
 use crate::resolve_conflict::{Conflict, StateMap};
-use crate::resolve_shelf::key_of;
+use crate::resolve_gathered::key_of;
 use crate::resolve_walk::{AuthEdges, auth_depth};
 use crate::rules::RoomRules;
 
@@ -29,7 +29,7 @@ pub(crate) fn seeded(quarters: u32) -> ProptestConfig {
     let default = ProptestConfig::default();
     let rng_seed = match default.rng_seed {
         RngSeed::Random => RngSeed::Fixed(12),
-        fixed => fixed,
+        fixed @ RngSeed::Fixed(_) => fixed,
     };
     ProptestConfig {
         cases: default.cases * quarters / 4,
@@ -75,10 +75,10 @@ pub(crate) fn pdu(rules: &'static RoomRules, json: &Value) -> Arc<Pdu> {
 impl TestRoom {
     /// A room created by Alice, with nobody in it.
     pub(crate) fn new(version: &str) -> Self {
-        Self::with_create(version, json!({"creator": ALICE, "room_version": version}))
+        Self::with_create(version, &json!({"creator": ALICE, "room_version": version}))
     }
 
-    pub(crate) fn with_create(version: &str, content: Value) -> Self {
+    pub(crate) fn with_create(version: &str, content: &Value) -> Self {
         let rules = rules(version);
         let mut create = json!({
             "type": "m.room.create", "state_key": "", "sender": ALICE, "content": content,
@@ -108,13 +108,13 @@ impl TestRoom {
         let mut state = StateMap::from([(key("m.room.create", ""), room.create)]);
         state = room.join(&state, ALICE);
         let levels = room.levels(members);
-        state = room.state(&state, ALICE, "m.room.power_levels", "", levels);
+        state = room.state(&state, ALICE, "m.room.power_levels", "", &levels);
         state = room.state(
             &state,
             ALICE,
             "m.room.join_rules",
             "",
-            json!({"join_rule": "public"}),
+            &json!({"join_rule": "public"}),
         );
         for (member, _) in members {
             state = room.join(&state, member);
@@ -177,7 +177,10 @@ impl TestRoom {
         };
         self.edges.insert(event.hash(), edges);
         for cited in event.auth_hashes() {
-            self.citers.entry(*cited).or_default().insert(0, event.hash());
+            self.citers
+                .entry(*cited)
+                .or_default()
+                .insert(0, event.hash());
         }
         self.events.insert(event.hash(), event);
     }
@@ -214,9 +217,9 @@ impl TestRoom {
         sender: &str,
         event_type: &str,
         state_key: &str,
-        content: Value,
+        content: &Value,
     ) -> StateMap {
-        self.try_state(state, sender, event_type, state_key, &content)
+        self.try_state(state, sender, event_type, state_key, content)
             .unwrap()
     }
 
@@ -232,7 +235,7 @@ impl TestRoom {
             sender,
             "m.room.member",
             target,
-            json!({"membership": membership}),
+            &json!({"membership": membership}),
         )
     }
 
@@ -241,7 +244,7 @@ impl TestRoom {
     }
 
     pub(crate) fn topic(&mut self, state: &StateMap, sender: &str, topic: &str) -> StateMap {
-        self.state(state, sender, "m.room.topic", "", json!({"topic": topic}))
+        self.state(state, sender, "m.room.topic", "", &json!({"topic": topic}))
     }
 
     pub(crate) fn join_rule(&mut self, state: &StateMap, sender: &str, rule: &str) -> StateMap {
@@ -250,7 +253,7 @@ impl TestRoom {
             sender,
             "m.room.join_rules",
             "",
-            json!({"join_rule": rule}),
+            &json!({"join_rule": rule}),
         )
     }
 

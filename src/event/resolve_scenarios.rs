@@ -67,9 +67,9 @@ fn a_demotion_undoes_what_the_demoted_user_does_meanwhile() {
         let promoted = room.levels(&[(BOB, 50), (CAROL, 50)]);
         // Bob claims to have been first; his lower power counts more than his clock.
         room.now = 100;
-        let one = room.state(&state, ALICE, "m.room.power_levels", "", demoted);
+        let one = room.state(&state, ALICE, "m.room.power_levels", "", &demoted);
         room.now = 50;
-        let other = room.state(&state, BOB, "m.room.power_levels", "", promoted);
+        let other = room.state(&state, BOB, "m.room.power_levels", "", &promoted);
         let other = room.topic(&other, CAROL, "promoted");
         let resolved = room.resolve(&[one.clone(), other]);
         let at = key("m.room.power_levels", "");
@@ -84,8 +84,8 @@ fn the_earlier_of_two_power_level_changes_by_equals_is_overtaken() {
         let (mut room, state) = TestRoom::public(version, &[(BOB, 50), (CAROL, 50), (DAVE, 0)]);
         let bobs = room.levels(&[(BOB, 50), (CAROL, 50), (DAVE, 10)]);
         let carols = room.levels(&[(BOB, 50), (CAROL, 50), (DAVE, 20)]);
-        let one = room.state(&state, BOB, "m.room.power_levels", "", bobs);
-        let other = room.state(&state, CAROL, "m.room.power_levels", "", carols);
+        let one = room.state(&state, BOB, "m.room.power_levels", "", &bobs);
+        let other = room.state(&state, CAROL, "m.room.power_levels", "", &carols);
         let resolved = room.resolve(&[one, other.clone()]);
         let at = key("m.room.power_levels", "");
         assert_eq!(resolved[&at], other[&at], "{version}");
@@ -112,7 +112,7 @@ fn closing_a_room_keeps_in_who_was_there() {
             BOB,
             "m.room.member",
             BOB,
-            json!({"membership": "join", "displayname": "Bob"}),
+            &json!({"membership": "join", "displayname": "Bob"}),
         );
         let closed = room.join_rule(&state, ALICE, "invite");
         let resolved = room.resolve(&[renamed.clone(), closed]);
@@ -160,7 +160,7 @@ fn three_forks_resolve_at_once() {
         let (mut room, state) = TestRoom::public(version, &[(BOB, 50), (CAROL, 50)]);
         let ban = room.member(&state, ALICE, BOB, "ban");
         let topic = room.topic(&state, BOB, "evil");
-        let name = room.state(&state, CAROL, "m.room.name", "", json!({"name": "fine"}));
+        let name = room.state(&state, CAROL, "m.room.name", "", &json!({"name": "fine"}));
         let resolved = room.resolve(&[ban, topic, name]);
         assert_eq!(topic_of(&room, &resolved), None, "{version}");
         let name = room.content(&resolved, &key("m.room.name", ""), "name");
@@ -220,9 +220,9 @@ fn outdated_power_levels_undo_a_chain_of_promotions_before_version_12() {
         let (mut room, state) = TestRoom::public(version, &[(BOB, 0), (CAROL, 0)]);
         let at = key("m.room.power_levels", "");
         let promoted = room.levels(&[(BOB, 50), (CAROL, 0)]);
-        let promoted = room.state(&state, ALICE, &at.0.to_string(), "", promoted);
+        let promoted = room.state(&state, ALICE, &at.0.to_string(), "", &promoted);
         let levels = room.levels(&[(BOB, 50), (CAROL, 50)]);
-        let newest = room.state(&promoted, BOB, &at.0.to_string(), "", levels);
+        let newest = room.state(&promoted, BOB, &at.0.to_string(), "", &levels);
         let newest = room.topic(&newest, CAROL, "promoted");
         let mut outdated = newest.clone();
         outdated.insert(at.clone(), state[&at]);
@@ -238,10 +238,10 @@ fn creators_of_version_12_outrank_everybody() {
     let at = key("m.room.power_levels", "");
     let lowered = room.levels(&[(BOB, 0)]);
     room.now = 100;
-    let alices = room.state(&state, ALICE, &at.0.to_string(), "", lowered);
+    let alices = room.state(&state, ALICE, &at.0.to_string(), "", &lowered);
     room.now = 50;
     let content = json!({"users": {BOB: 9_007_199_254_740_991_i64}, "state_default": 100});
-    let bobs = room.state(&state, BOB, &at.0.to_string(), "", content);
+    let bobs = room.state(&state, BOB, &at.0.to_string(), "", &content);
     let resolved = room.resolve(&[bobs, alices.clone()]);
     assert_eq!(resolved[&at], alices[&at]);
 }

@@ -8,9 +8,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use crate::hash::EventHash;
-use crate::resolve::{
-    Answers, Budget, Resolution, ResolveError, Step, Unconflicted,
-};
+use crate::resolve::{Answers, Budget, Resolution, ResolveError, Step, Unconflicted};
 use crate::resolve_conflict::{Conflict, StateMap};
 use crate::resolve_room::{ALICE, BOB, CAROL, DAVE, TestRoom, key, seeded};
 use crate::resolve_walk::AuthEdges;
@@ -83,7 +81,11 @@ fn perform(room: &mut TestRoom, state: &StateMap, user: &str, what: &What) -> St
             let memberships = ["join", "leave", "invite", "ban", "knock", "join", "leave"];
             let membership = memberships[pick(&memberships, *membership)];
             let others = matches!(membership, "invite" | "ban") || *target % 3 == 0;
-            let target = if others { USERS[pick(&USERS, *target)] } else { user };
+            let target = if others {
+                USERS[pick(&USERS, *target)]
+            } else {
+                user
+            };
             ("m.room.member", target, json!({"membership": membership}))
         }
         What::Levels { target, level } => {
@@ -99,7 +101,8 @@ fn perform(room: &mut TestRoom, state: &StateMap, user: &str, what: &What) -> St
         What::Topic => ("m.room.topic", "", json!({"topic": user})),
         What::Name => ("m.room.name", "", json!({"name": user})),
     };
-    room.try_state(state, user, event_type, state_key, &content).unwrap_or_else(|_| state.clone())
+    room.try_state(state, user, event_type, state_key, &content)
+        .unwrap_or_else(|_| state.clone())
 }
 
 /// Lets a room live; answers with the room and the states of its forks.
@@ -135,7 +138,7 @@ fn version() -> impl Strategy<Value = &'static str> {
 }
 
 proptest! {
-    #![proptest_config(seeded(4))]
+    #![proptest_config(seeded(2))]
 
     /// [`TestRoom::resolve`] compares reduced input of both sources with ruma's algorithm on whole
     /// states.
@@ -218,7 +221,9 @@ fn differences(
         other: other.get(k).copied(),
     };
     let keys = base.keys().chain(other.keys());
-    keys.map(|k| (k.clone(), at(k))).filter(|(_, d)| d.base != d.other).collect()
+    keys.map(|k| (k.clone(), at(k)))
+        .filter(|(_, d)| d.base != d.other)
+        .collect()
 }
 
 /// A room with an auth chain of some length, and two topics at its end, by users whose last
@@ -228,20 +233,26 @@ fn long_room() -> (TestRoom, Vec<StateMap>) {
     for level in 0..40 {
         let mut levels = room.levels(&[(BOB, 50), (CAROL, 50)]);
         levels["ban"] = level.into();
-        state = room.state(&state, ALICE, "m.room.power_levels", "", levels);
+        state = room.state(&state, ALICE, "m.room.power_levels", "", &levels);
     }
     for user in [BOB, CAROL] {
         let content = json!({"membership": "join", "displayname": user});
-        state = room.state(&state, user, "m.room.member", user, content);
+        state = room.state(&state, user, "m.room.member", user, &content);
     }
-    let forks = [BOB, CAROL].map(|user| room.topic(&state, user, user)).to_vec();
+    let forks = [BOB, CAROL]
+        .map(|user| room.topic(&state, user, user))
+        .to_vec();
     (room, forks)
 }
 
 #[test]
 fn the_walk_stops_where_the_chains_have_become_one() {
     let (room, forks) = long_room();
-    let budget = Budget { edges_max: 15, citers_max: 50, events_max: 20 };
+    let budget = Budget {
+        edges_max: 15,
+        citers_max: 50,
+        events_max: 20,
+    };
     let (_, resolved) = room.resolve_by(&forks, true, budget).unwrap();
     // The two topics, and the two memberships that nothing else in the state rests on.
     assert_eq!(resolved.replayed, 4);
@@ -252,9 +263,27 @@ fn budgets_are_kept() {
     let (room, forks) = long_room();
     let enough = Budget::default();
     for (what, budget) in [
-        ("auth edges", Budget { edges_max: 3, ..enough }),
-        ("events", Budget { events_max: 3, ..enough }),
-        ("citers", Budget { citers_max: 1, ..enough }),
+        (
+            "auth edges",
+            Budget {
+                edges_max: 3,
+                ..enough
+            },
+        ),
+        (
+            "events",
+            Budget {
+                events_max: 3,
+                ..enough
+            },
+        ),
+        (
+            "citers",
+            Budget {
+                citers_max: 1,
+                ..enough
+            },
+        ),
     ] {
         let error = room.resolve_by(&forks, true, budget).unwrap_err();
         assert!(matches!(error, ResolveError::BudgetExceeded { what: w, .. } if w == what));
@@ -266,9 +295,13 @@ fn unanswered_questions_end_the_resolution() {
     let (room, forks) = long_room();
     let (conflict, unconflicted) = Conflict::from_states(&forks);
     for keep_silent_at in 0..6 {
-        let mut resolution =
-            Resolution::new(room.rules, conflict.clone(), Unconflicted::Asked, Budget::default())
-                .unwrap();
+        let mut resolution = Resolution::new(
+            room.rules,
+            conflict.clone(),
+            Unconflicted::Asked,
+            Budget::default(),
+        )
+        .unwrap();
         let mut answers = Answers::default();
         let mut steps = 0;
         let outcome = loop {
@@ -284,7 +317,10 @@ fn unanswered_questions_end_the_resolution() {
             outcome,
             Err(ResolveError::Missing(_) | ResolveError::Unanswered(_))
         );
-        assert!(silent, "silent at step {keep_silent_at} of {steps}: {outcome:?}");
+        assert!(
+            silent,
+            "silent at step {keep_silent_at} of {steps}: {outcome:?}"
+        );
     }
 }
 
@@ -293,8 +329,12 @@ fn forged_depths_are_noticed() {
     let (room, forks) = long_room();
     let (conflict, unconflicted) = Conflict::from_states(&forks);
     let all: Vec<EventHash> = unconflicted.values().copied().collect();
-    let resolution =
-        Resolution::new(room.rules, conflict, Unconflicted::Listed(all), Budget::default());
+    let resolution = Resolution::new(
+        room.rules,
+        conflict,
+        Unconflicted::Listed(all),
+        Budget::default(),
+    );
     let error = resolution
         .unwrap()
         .run(|wanted| {

@@ -9,11 +9,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use ruma_events::StateEventType;
+
 use crate::auth::StateMapKey;
 use crate::hash::EventHash;
 use crate::resolve::{GATHER_MAX, ResolveError, Wanted};
 use crate::resolve_conflict::Conflict;
-use crate::resolve_shelf::{Lack, Shelf};
+use crate::resolve_gathered::{Gathered, Lack};
 
 /// What the walk must know of an event: kept beside each state event in storage.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +26,18 @@ pub struct AuthEdges {
     pub auth_depth: u64,
     /// The event's `auth_events`.
     pub auth_events: Vec<EventHash>,
+}
+
+/// Whether events of a type may be among the `auth_events` of others.
+pub(crate) fn may_be_cited((event_type, _): &StateMapKey) -> bool {
+    matches!(
+        event_type,
+        StateEventType::RoomCreate
+            | StateEventType::RoomJoinRules
+            | StateEventType::RoomMember
+            | StateEventType::RoomPowerLevels
+            | StateEventType::RoomThirdPartyInvite
+    )
 }
 
 /// The auth depth of an event: one more than the greatest of its auth events, 0 if it has none.
@@ -47,7 +61,9 @@ impl Forks {
 
     fn all(forks: usize) -> Self {
         let mut all = Self::none(forks);
-        (0..forks).for_each(|fork| all.insert(fork));
+        for fork in 0..forks {
+            all.insert(fork);
+        }
         all
     }
 
@@ -58,10 +74,9 @@ impl Forks {
     }
 
     fn extend(&mut self, other: &Self) {
-        self.0
-            .iter_mut()
-            .zip(&other.0)
-            .for_each(|(mine, theirs)| *mine |= theirs);
+        for (mine, theirs) in self.0.iter_mut().zip(&other.0) {
+            *mine |= theirs;
+        }
     }
 
     fn is_empty(&self) -> bool {
@@ -69,14 +84,25 @@ impl Forks {
     }
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Progress {
+    /// Known by name only.
+    Named,
+    /// Its edges are known.
+    Loaded,
+    /// What it cites was told whose chains it is in.
+    Expanded,
+}
+
 #[derive(Debug)]
 struct Node {
     /// The auth depth once loaded, before that the greatest it can be.
     depth: u64,
-    loaded: bool,
-    expanded: bool,
+    progress: Progress,
     /// Whether it is of the conflicted state set.
     conflicted: bool,
+    /// Whether it is conflicted and of a type that others may cite.
+    citable: bool,
     /// Whether it is conflicted or in the auth chain of a conflicted event.
     below: bool,
     /// In whose auth chains it is.
@@ -115,7 +141,7 @@ pub(crate) struct Walk {
     partial: BTreeSet<EventHash>,
     /// Not expanded, and below a conflicted event.
     below: BTreeSet<(u64, EventHash)>,
-    /// The least auth depth among the conflicted events.
+    /// The least auth depth among the conflicted events that others may cite.
     floor: u64,
 }
 
@@ -124,7 +150,7 @@ impl Walk {
     /// are all of the unconflicted events if given.
     pub(crate) fn new(
         conflict: &Conflict,
-        common: Option<&[EventHash]>,
+        common: Option<Vec<EventHash>>,
         with_subgraph: bool,
     ) -> Self {
         let forks = conflict.forks().len();
@@ -141,25 +167,32 @@ impl Walk {
             floor: u64::MAX,
         };
         for (fork, state) in conflict.forks().iter().enumerate() {
-            for hash in state.values() {
+            for (key, hash) in state {
                 let node = walk.node(*hash, u64::MAX);
                 node.conflicted = true;
+                node.citable = may_be_cited(key);
                 node.below = true;
                 node.reaches.insert(fork);
             }
         }
         let all = walk.all.clone();
         for hash in common.into_iter().flatten() {
-            walk.node(*hash, u64::MAX).reaches = all.clone();
+            walk.node(hash, u64::MAX).reaches = all.clone();
         }
         let starts: Vec<_> = walk.nodes.keys().copied().collect();
-        starts.into_iter().for_each(|hash| walk.sort_in(hash));
+        for hash in starts {
+            walk.sort_in(hash);
+        }
         walk
     }
 
     /// Takes the edges of an event that [`Self::advance`] asked for.
     pub(crate) fn feed(&mut self, hash: EventHash, edges: AuthEdges) -> Result<(), ResolveError> {
-        let Some(node) = self.nodes.get_mut(&hash).filter(|node| !node.loaded) else {
+        let Some(node) = self
+            .nodes
+            .get_mut(&hash)
+            .filter(|node| node.progress == Progress::Named)
+        else {
             return Ok(());
         };
         if edges.auth_depth > node.depth || (edges.auth_depth == 0 && !edges.auth_events.is_empty())
@@ -170,8 +203,8 @@ impl Walk {
         self.below.remove(&(node.depth, hash));
         node.depth = edges.auth_depth;
         node.auth_events = edges.auth_events;
-        node.loaded = true;
-        if node.conflicted {
+        node.progress = Progress::Loaded;
+        if node.citable {
             self.floor = self.floor.min(node.depth);
         }
         self.sort_in(hash);
@@ -180,7 +213,7 @@ impl Walk {
 
     /// Descends as far as what is loaded allows. Answers with the edges and entries that are
     /// wanted next, or with nothing once the walk is complete.
-    pub(crate) fn advance(&mut self, shelf: &Shelf) -> Result<Wanted, ResolveError> {
+    pub(crate) fn advance(&mut self, gathered: &Gathered) -> Result<Wanted, ResolveError> {
         while !self.is_complete() {
             // An event may be descended from once nothing that might lead to it is unknown.
             let unknown = self.unloaded.last().map(|(depth, _)| *depth);
@@ -188,11 +221,17 @@ impl Walk {
             let Some((depth, hash)) = next.filter(|(depth, _)| unknown <= Some(*depth)) else {
                 let deepest = self.unloaded.iter().rev().take(GATHER_MAX);
                 let edges = deepest.map(|(_, hash)| *hash).collect();
-                return Ok(Wanted { edges, ..Wanted::default() });
+                return Ok(Wanted {
+                    edges,
+                    ..Wanted::default()
+                });
             };
-            let entries = self.settle(hash, shelf);
+            let entries = self.settle(hash, gathered);
             if !entries.is_empty() {
-                return Ok(Wanted { entries, ..Wanted::default() });
+                return Ok(Wanted {
+                    entries,
+                    ..Wanted::default()
+                });
             }
             self.expand(hash, depth)?;
         }
@@ -201,7 +240,7 @@ impl Walk {
 
     /// An unconflicted event is of every state, and what it cites in every chain. Answers with the
     /// keys that must be looked up to know whether `hash` is one, and others of its kind.
-    fn settle(&mut self, hash: EventHash, shelf: &Shelf) -> Vec<StateMapKey> {
+    fn settle(&mut self, hash: EventHash, gathered: &Gathered) -> Vec<StateMapKey> {
         if !self.asks_entries {
             return Vec::new();
         }
@@ -209,7 +248,7 @@ impl Walk {
         if !self.nodes.get(&hash).is_some_and(telling) {
             return Vec::new();
         }
-        match shelf.holds(hash) {
+        match gathered.holds(hash) {
             Ok(true) => {
                 if let Some(node) = self.nodes.get_mut(&hash) {
                     node.reaches = self.all.clone();
@@ -218,7 +257,7 @@ impl Walk {
             }
             Ok(false) | Err(Lack::Edges) => Vec::new(),
             Err(Lack::Entry(_)) => {
-                let lacking = |hash: &EventHash| match shelf.holds(*hash) {
+                let lacking = |hash: &EventHash| match gathered.holds(*hash) {
                     Err(Lack::Entry(key)) => Some(key),
                     _ => None,
                 };
@@ -232,7 +271,8 @@ impl Walk {
         if !self.partial.is_empty() {
             return false;
         }
-        // Between conflicted events there is nothing at the depth of the lowest of them.
+        // Between conflicted events there is nothing at the depth of the lowest that can be a lower
+        // end; it is among the starts, so its depth is known once nothing partial is left.
         self.below
             .last()
             .is_none_or(|(depth, _)| !self.with_subgraph || *depth <= self.floor)
@@ -245,13 +285,13 @@ impl Walk {
         let Some(node) = self.nodes.get_mut(&hash) else {
             return Ok(());
         };
-        node.expanded = true;
+        node.progress = Progress::Expanded;
         let (auth_events, reaches, below) =
             (node.auth_events.clone(), node.reaches.clone(), node.below);
         for auth_event in auth_events {
             let depth_max = depth.saturating_sub(1);
             let node = self.node(auth_event, depth_max);
-            if node.loaded && node.depth > depth_max {
+            if node.progress != Progress::Named && node.depth > depth_max {
                 return Err(ResolveError::DepthWrong(hash));
             }
             let before = node.depth;
@@ -270,9 +310,9 @@ impl Walk {
         let none = &self.none;
         self.nodes.entry(hash).or_insert_with(|| Node {
             depth,
-            loaded: false,
-            expanded: false,
+            progress: Progress::Named,
             conflicted: false,
+            citable: false,
             below: false,
             chains: none.clone(),
             reaches: none.clone(),
@@ -285,10 +325,10 @@ impl Walk {
         let Some(node) = self.nodes.get(&hash) else {
             return;
         };
-        if node.expanded {
+        if node.progress == Progress::Expanded {
             return;
         }
-        let open = if node.loaded {
+        let open = if node.progress == Progress::Loaded {
             &mut self.pending
         } else {
             &mut self.unloaded
@@ -330,7 +370,7 @@ impl Walk {
         let mut ascending: Vec<_> = self
             .nodes
             .iter()
-            .filter(|(_, node)| node.expanded)
+            .filter(|(_, node)| node.progress == Progress::Expanded)
             .collect();
         ascending.sort_by_key(|(_, node)| node.depth);
         let mut leading: BTreeSet<EventHash> = BTreeSet::new();

@@ -18,7 +18,7 @@ use crate::rules::RoomRules;
 
 /// What was gathered.
 #[derive(Debug)]
-pub(crate) struct Shelf {
+pub(crate) struct Gathered {
     pub(crate) rules: &'static RoomRules,
     pub(crate) conflict: Conflict,
     events: BTreeMap<EventHash, Arc<Pdu>>,
@@ -47,7 +47,7 @@ fn is_sole(event: &Pdu, event_type: &TimelineEventType) -> bool {
     event.event_type() == event_type && event.state_key() == Some("")
 }
 
-impl Shelf {
+impl Gathered {
     pub(crate) fn new(rules: &'static RoomRules, conflict: Conflict) -> Self {
         Self {
             rules,
@@ -74,7 +74,8 @@ impl Shelf {
     }
 
     pub(crate) fn put_edges(&mut self, hash: EventHash, edges: &AuthEdges) {
-        self.edges.insert(hash, (edges.auth_depth, edges.key.clone()));
+        self.edges
+            .insert(hash, (edges.auth_depth, edges.key.clone()));
     }
 
     pub(crate) fn put_entry(&mut self, key: StateMapKey, value: Option<EventHash>) {
@@ -102,17 +103,16 @@ impl Shelf {
     /// Whether an event is an entry of the unconflicted state map.
     pub(crate) fn holds(&self, hash: EventHash) -> Result<bool, Lack> {
         let key = self.key(hash).ok_or(Lack::Edges)?;
-        let entry = self.entry(key).ok_or_else(|| Lack::Entry(key.clone()))?;
-        Ok(entry == Some(hash))
+        Ok(self.entry(key)? == Some(hash))
     }
 
-    /// The unconflicted entry at `key`: `None` if it was not loaded, `Some(None)` if there is
-    /// none.
-    pub(crate) fn entry(&self, key: &StateMapKey) -> Option<Option<EventHash>> {
+    /// The unconflicted entry at `key`, if there is one.
+    pub(crate) fn entry(&self, key: &StateMapKey) -> Result<Option<EventHash>, Lack> {
         if self.conflict.keys().contains(key) {
-            return Some(None);
+            return Ok(None);
         }
-        self.entries.get(key).copied()
+        let entry = self.entries.get(key).copied();
+        entry.ok_or_else(|| Lack::Entry(key.clone()))
     }
 
     /// What is missing for replaying `full`: the events, what they cite, and what the
@@ -139,12 +139,12 @@ impl Shelf {
         }
         let values = keys
             .iter()
-            .filter_map(|key| self.entry(key)?)
+            .filter_map(|key| self.entry(key).ok()?)
             .filter(absent);
         wanted.extend(values);
         let entries = keys
             .iter()
-            .filter(|key| self.entry(key).is_none())
+            .filter(|key| self.entry(key).is_err())
             .cloned()
             .collect();
         Ok(Wanted {
