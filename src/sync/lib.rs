@@ -1,0 +1,71 @@
+//! Rooms as clients see them: what is new, what was, and how things stand.
+//!
+//! It exists so that everything a client reads of rooms goes by one set of rules: one place decides
+//! who sees an event, one writes it. All of it reads snapshots; nothing here writes. It knows nothing
+//! of who wrote the log, of HTTP, and of whether the server's policy lets somebody read at all: that
+//! is asked before.
+//!
+//! # The way of a `/sync`
+//!
+//! [`Views::sync`] subscribes to the user's channel (`notifier`), *then* takes a snapshot, and reads
+//! the server's log as far as the snapshot goes, if nobody else has. The user's ring names the rooms
+//! that changed since the client's token; where it does not reach back that far, the rooms' tails do
+//! (`plan`). Each such room is viewed at one place in the log (`room_view`) and told (`joined`,
+//! `departed`, `stripped`): a window of its newest events (`window`), seen through the reader's eyes
+//! (`sight`), and what its state has that the client's has not (`delta`, `state_section`). If nothing
+//! is to be told, the request waits on its channel.
+
+mod account_changes;
+mod audience;
+mod delta;
+mod departed;
+mod error;
+mod event;
+mod facts;
+mod field;
+mod filter;
+mod ignored;
+mod joined;
+mod json;
+mod notifier;
+mod plan;
+mod presentation;
+mod read;
+mod response;
+mod ring;
+mod room_view;
+mod sent;
+mod sight;
+mod state_section;
+mod stripped;
+mod summary;
+mod sync;
+mod token;
+mod turn;
+mod views;
+mod window;
+
+pub use audience::AUDIENCE_USERS_MAX;
+pub use belfry_data::Membership;
+pub use delta::STATE_CHANGES_MAX;
+pub use error::{Fault, ViewError};
+pub use facts::FACTS_MAX;
+pub use filter::{FILTER_BYTES_MAX, Filter, FilterError, RoomEventFilter};
+pub use json::EventList;
+pub use notifier::{RINGS_MAX, WAITING_MAX, WAITING_PER_USER_MAX};
+pub use plan::USER_ROOMS_MAX;
+pub use read::{
+    Context, ContextRequest, Direction, MembersFilter, MembersRequest, Messages, MessagesRequest,
+    PAGE_EVENTS_MAX, RoomSummary, StateFormat,
+};
+pub use response::{JoinedRoom, LeftRoom, StateSection, SyncResponse, Timeline};
+pub use ring::RING_ROOMS_MAX;
+pub use room_view::STATE_ENTRIES_MAX;
+pub use sent::{SENT_MAX, SENT_TO_DEVICE_MAX};
+pub use sight::MEMBERSHIP_STEPS_MAX;
+pub use summary::{HERO_CANDIDATES_MAX, HEROES_MAX, Summary};
+pub use sync::{SyncRequest, TIMEOUT_MAX};
+pub use token::{TOKEN_BYTES_MAX, TokenError};
+pub use turn::TIMELINE_MAX;
+pub use views::Views;
+pub use window::WINDOW_SCAN_MAX;

@@ -1,0 +1,142 @@
+//! One look at everything that a device is to be told: what a `/sync` is made of, once.
+//!
+//! It exists so that the parts of an answer share what was asked and when. It knows nothing of
+//! waiting.
+
+use std::sync::Arc;
+
+use belfry_data::{Snapshot, Stamp};
+use ruma_common::{RoomId, UserId};
+
+use crate::{
+    error::Fault,
+    facts::Facts,
+    filter::RoomEventFilter,
+    ignored::Ignored,
+    presentation::Style,
+    response::{StateSection, Timeline},
+    room_view::RoomView,
+    sent::DeviceKey,
+    sight::{Eyes, Sight},
+    sync::SyncRequest,
+    views::Shared,
+    window::{self, Query, Window},
+};
+
+/// Events of one room's timeline, if the filter does not say.
+const TIMELINE_DEFAULT: usize = 10;
+/// Most events of one room's timeline.
+pub const TIMELINE_MAX: usize = 100;
+
+/// One look.
+pub(crate) struct Turn<'a> {
+    pub(crate) shared: &'a Shared,
+    pub(crate) request: &'a SyncRequest,
+    /// What the device has seen; nothing without it.
+    pub(crate) since: Option<Stamp>,
+    /// What it will have seen after this.
+    pub(crate) until: Stamp,
+    pub(crate) ignored: Ignored,
+    pub(crate) now_ms: u64,
+}
+
+impl<'a> Turn<'a> {
+    pub(crate) async fn new(
+        shared: &'a Shared,
+        request: &'a SyncRequest,
+        since: Option<Stamp>,
+        snapshot: &Arc<dyn Snapshot>,
+        until: Stamp,
+    ) -> Result<Self, Fault> {
+        Ok(Self {
+            shared,
+            request,
+            since,
+            until,
+            ignored: Ignored::of(&**snapshot, &request.user_id).await?,
+            now_ms: shared.env.clock.wall_ms(),
+        })
+    }
+
+    pub(crate) fn user(&self) -> &UserId {
+        &self.request.user_id
+    }
+
+    pub(crate) fn facts(&self) -> &Facts {
+        &self.shared.facts
+    }
+
+    pub(crate) fn style(&self) -> Style<'_> {
+        Style::of_filter(&self.request.filter, self.now_ms)
+    }
+
+    /// Whether members are shown only where their events are.
+    pub(crate) fn is_lazy(&self) -> bool {
+        self.request.filter.room.state.lazy_load_members
+    }
+
+    pub(crate) fn device(&self) -> Option<DeviceKey> {
+        let device = self.request.device_id.clone()?;
+        Some((self.request.user_id.clone(), device))
+    }
+
+    /// What the room's timeline shows between two places.
+    pub(crate) async fn window(
+        &self,
+        view: &mut RoomView<'_>,
+        eyes: &Eyes,
+        after: Stamp,
+        always: Option<belfry_event::EventHash>,
+        room: &RoomId,
+    ) -> Result<Window, Fault> {
+        let filter = &self.request.filter.room.timeline;
+        if !filter.wants_room(room) {
+            return Ok(Window::skipped());
+        }
+        let query = Query {
+            after,
+            until: view.until,
+            limit: filter.limit(TIMELINE_DEFAULT, TIMELINE_MAX),
+            filter,
+            ignored: &self.ignored,
+            always,
+            local: &self.shared.server_name,
+        };
+        window::window(view, self.facts(), eyes, &query).await
+    }
+
+    pub(crate) async fn timeline(
+        &self,
+        view: &mut RoomView<'_>,
+        eyes: &Eyes,
+        window: &Window,
+    ) -> Result<Timeline, Fault> {
+        let (facts, style) = (self.facts(), self.style());
+        Ok(Timeline {
+            events: crate::presentation::timeline(view, facts, eyes, style, &window.events).await?,
+            limited: window.limited,
+            prev_batch: window
+                .start()
+                .map(|start| self.shared.tokens.timeline(start)),
+        })
+    }
+
+    pub(crate) fn section(&self, events: crate::json::EventList) -> StateSection {
+        if self.request.use_state_after {
+            StateSection::After(events)
+        } else {
+            StateSection::Before(events)
+        }
+    }
+
+    /// The filter of account data in this room.
+    pub(crate) fn account_data_filter(&self, room: &RoomId) -> Option<&RoomEventFilter> {
+        let filter = &self.request.filter.room.account_data;
+        filter.wants_room(room).then_some(filter)
+    }
+}
+
+/// The timeline's events, for what is asked of each.
+pub(crate) fn shown(window: &Window) -> impl Iterator<Item = &crate::event::RoomEvent> {
+    window.events.iter().map(|(event, _): &(_, Sight)| event)
+}

@@ -1,0 +1,121 @@
+//! The door to everything that is read of rooms for clients.
+//!
+//! It exists so that requests share what is worth sharing: who is to be woken, facts that never
+//! change, what a device was sent. It knows nothing of what each request reads.
+
+use std::sync::Arc;
+
+use belfry_data::{Engine, Snapshot, account};
+use belfry_env::Env;
+use ruma_common::{OwnedServerName, UserId};
+
+use crate::{
+    error::{Fault, ViewError},
+    facts::Facts,
+    filter::Filter,
+    notifier::Notifier,
+    sent::SentMembers,
+    token::Tokens,
+};
+
+/// How often an answer is begun anew because a snapshot grew too old under it.
+const SNAPSHOTS_MAX: usize = 3;
+
+/// Rooms as clients see them. Cheap to clone.
+#[derive(Clone)]
+pub struct Views(pub(crate) Arc<Shared>);
+
+/// What all requests share.
+pub(crate) struct Shared {
+    pub(crate) engine: Arc<dyn Engine>,
+    pub(crate) env: Env,
+    pub(crate) server_name: OwnedServerName,
+    pub(crate) tokens: Tokens,
+    pub(crate) facts: Facts,
+    pub(crate) sent: SentMembers,
+    pub(crate) notifier: Arc<Notifier>,
+}
+
+impl Views {
+    /// Views of the database that `engine` holds, whose incarnation tells its tokens from those of
+    /// others. Starts the task that wakes waiting requests; it ends when the server stops.
+    pub fn new(
+        engine: Arc<dyn Engine>,
+        env: Env,
+        server_name: OwnedServerName,
+        incarnation: [u8; 16],
+    ) -> Self {
+        let notifier = Arc::new(Notifier::default());
+        let follow = Arc::clone(&notifier).follow(Arc::clone(&engine), env.clone());
+        env.tasks.spawn("sync notifier", follow);
+        Self(Arc::new(Shared {
+            engine,
+            env,
+            server_name,
+            tokens: Tokens::new(incarnation),
+            facts: Facts::default(),
+            sent: SentMembers::default(),
+            notifier,
+        }))
+    }
+
+    /// How many requests wait for something new.
+    pub fn waiting(&self) -> usize {
+        self.0.notifier.waiting()
+    }
+
+    /// The filter that a `filter` parameter means: a definition, or the ID of one that the user has
+    /// stored. Without a parameter everything is wanted.
+    ///
+    /// # Errors
+    /// [`ViewError::Filter`], [`ViewError::UnknownFilter`], [`ViewError::Fault`].
+    pub async fn filter(
+        &self,
+        user: &UserId,
+        parameter: Option<&str>,
+    ) -> Result<Filter, ViewError> {
+        let Some(parameter) = parameter else {
+            return Ok(Filter::default());
+        };
+        if parameter.starts_with('{') {
+            return Ok(Filter::parse(parameter)?);
+        }
+        if parameter.len() > FILTER_ID_BYTES_MAX {
+            return Err(ViewError::UnknownFilter);
+        }
+        let snapshot = self.0.engine.snapshot().await?;
+        let row = account::filter(&*snapshot, user, parameter).await?;
+        let row = row.ok_or(ViewError::UnknownFilter)?;
+        Ok(Filter::parse(&row.definition)?)
+    }
+}
+
+/// Longest ID of a filter that is looked up.
+const FILTER_ID_BYTES_MAX: usize = 255;
+
+impl Shared {
+    pub(crate) async fn snapshot(&self) -> Result<Arc<dyn Snapshot>, Fault> {
+        Ok(self.engine.snapshot().await?)
+    }
+
+    /// Milliseconds since the Unix epoch.
+    pub(crate) fn now_ms(&self) -> u64 {
+        self.env.clock.wall_ms()
+    }
+
+    /// Reads on one snapshot; once more on a later one if it grew too old.
+    pub(crate) async fn read<T>(
+        &self,
+        read: impl AsyncFn(&dyn Snapshot) -> Result<T, ViewError>,
+    ) -> Result<T, ViewError> {
+        let mut tries = 0;
+        loop {
+            let snapshot = self.snapshot().await?;
+            tries += 1;
+            match read(&*snapshot).await {
+                Err(ViewError::Fault(fault)) if fault.is_expired() && tries < SNAPSHOTS_MAX => {}
+                settled => return settled,
+            }
+        }
+    }
+}
