@@ -31,6 +31,7 @@ type Outcome = Result<(), Box<dyn Error>>;
 const WEIGH: &str = "weigh";
 const ROWS: usize = 100_000;
 const TABLES: u8 = 40;
+const STORM: Duration = Duration::from_secs(1);
 const LAYOUTS: [(&str, Columns); 3] = [
     ("one family", Columns::Single),
     ("family per profile", Columns::PerProfile),
@@ -177,17 +178,24 @@ async fn write(folder: &Path) -> Outcome {
         "one writer, synced commits   p50 {engine:>10.1?}  = {:.2} x the disk",
         ratio(engine, disk)
     );
-    for writers in [10, 100, 500] {
-        let (mut disk, mut rate) = (Vec::new(), 0.0);
-        for round in 0..5 {
-            append(&mut file, &mut disk, 20)?;
-            rate += storm(&rocks, writers, round, Duration::from_secs(1)).await? / 5.0;
+    for (kind, make) in [
+        ("messages", message as Make),
+        ("rows of 100 bytes", row as Make),
+    ] {
+        for writers in [10, 100, 500] {
+            let (mut disk, mut rate) = (Vec::new(), 0.0);
+            for round in 0..5 {
+                append(&mut file, &mut disk, 20)?;
+                let offset = (writers * 10 + round) * 1_000;
+                rate += storm(&rocks, make, offset, writers).await? / 5.0;
+            }
+            let disk = median(&mut disk);
+            let syncs = rate * disk.as_secs_f64();
+            println!(
+                "{writers:>3} writers, {kind}: {rate:.0} commits/s = {syncs:.1} x 1/p50 of the \
+                 disk, {disk:.1?} then"
+            );
         }
-        let disk = median(&mut disk);
-        let syncs = rate * disk.as_secs_f64();
-        println!(
-            "{writers:>3} writers                  {rate:>10.0} commits/s = {syncs:.1} x 1/p50 of the disk, {disk:.1?} then"
-        );
     }
     lazy(&rocks).await
 }
@@ -196,23 +204,34 @@ fn ratio(a: Duration, b: Duration) -> f64 {
     a.as_secs_f64() / b.as_secs_f64()
 }
 
-/// Commits a second of so many writers, each of which waits for its answer.
+/// How a writer makes its next commit, of its own number and a running one.
+type Make = fn(usize, usize) -> Commit;
+
+/// The least that a commit can be.
+fn row(writer: usize, number: usize) -> Commit {
+    let mut commit = Commit::synced();
+    let row = key(tag(Shape::Point), format!("row-{writer:08}-{number:08}"));
+    commit
+        .writes
+        .push(Write::Put(row, Bytes::from_static(&[b'x'; 100])));
+    commit
+}
+
+/// Commits a second of so many writers, numbered from `offset`, each of which waits for its answer.
 async fn storm(
     rocks: &Arc<Rocks>,
+    make: Make,
+    offset: usize,
     writers: usize,
-    round: usize,
-    time: Duration,
 ) -> Result<f64, Box<dyn Error>> {
     let start = Instant::now();
-    let tasks: Vec<_> = (0..writers)
+    let tasks: Vec<_> = (offset..offset + writers)
         .map(|writer| {
             let rocks = Arc::clone(rocks);
             tokio::spawn(async move {
                 let mut number = 0;
-                while start.elapsed() < time {
-                    // Writers of their own for each run.
-                    let writer = (writers * 10 + round) * 1_000 + writer;
-                    rocks.commit(message(writer, number)).await?;
+                while start.elapsed() < STORM {
+                    rocks.commit(make(writer, number)).await?;
                     number += 1;
                 }
                 Ok::<_, belfry_kv::CommitError>(number)
