@@ -4,7 +4,7 @@
 //! and the plan is made again. Knows no storage.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, btree_map},
     sync::Arc,
 };
 
@@ -47,6 +47,8 @@ pub enum StateError {
 #[derive(Debug, Clone, Default)]
 pub struct WorkingSet {
     held: BTreeMap<NodeHash, Held>,
+    /// Those of them that are not stored.
+    fresh: BTreeSet<NodeHash>,
     bytes: usize,
 }
 
@@ -54,7 +56,6 @@ pub struct WorkingSet {
 struct Held {
     node: Arc<Node>,
     bytes: Bytes,
-    stored: bool,
 }
 
 impl WorkingSet {
@@ -127,14 +128,17 @@ impl WorkingSet {
         let mut writes = BTreeMap::new();
         let mut pending: Vec<NodeHash> = roots.iter().filter_map(|root| root.node()).collect();
         while let Some(hash) = pending.pop() {
-            let Some(held) = self.held.get_mut(&hash).filter(|held| !held.stored) else {
+            if !self.fresh.remove(&hash) {
                 continue;
-            };
-            held.stored = true;
-            pending.extend(held.node.children());
-            writes.insert(hash, held.bytes.clone());
+            }
+            if let Some(held) = self.held.get(&hash) {
+                pending.extend(held.node.children());
+                writes.insert(hash, held.bytes.clone());
+            }
         }
-        self.retain(|_, held| held.stored);
+        for unneeded in std::mem::take(&mut self.fresh) {
+            self.drop_node(unneeded);
+        }
         writes.into_iter().collect()
     }
 
@@ -142,7 +146,9 @@ impl WorkingSet {
     /// plans: what the next one needs is gathered again.
     pub fn shrink(&mut self, bytes_max: usize) {
         if self.bytes > bytes_max {
-            self.retain(|_, held| !held.stored);
+            let fresh = &self.fresh;
+            self.held.retain(|hash, _| fresh.contains(hash));
+            self.bytes = self.held.values().map(|held| held.bytes.len()).sum();
         }
     }
 
@@ -161,15 +167,15 @@ impl WorkingSet {
             let wrong = ReadError::corrupt("a node's bytes do not have its hash");
             return Err(wrong.within("state_node").into());
         }
-        self.hold(hash, node, bytes, true);
+        self.fresh.remove(&hash);
+        self.hold(hash, node, bytes);
         Ok(())
     }
 
     /// Says that these nodes may not be stored any more: plans that keep them write them anew.
     pub(super) fn unstore(&mut self, gone: impl Fn(&NodeHash) -> bool) {
-        for (hash, held) in &mut self.held {
-            held.stored &= !gone(hash);
-        }
+        let gone = self.held.keys().filter(|hash| gone(hash));
+        self.fresh.extend(gone);
     }
 
     pub(super) fn node(&self, hash: NodeHash) -> Option<Arc<Node>> {
@@ -180,31 +186,32 @@ impl WorkingSet {
     pub(super) fn insert(&mut self, node: Node) -> NodeHash {
         let bytes = Bytes::from(node.encode());
         let hash = NodeHash::of(&bytes);
-        self.hold(hash, node, bytes, false);
+        if self.hold(hash, node, bytes) {
+            self.fresh.insert(hash);
+        }
         hash
     }
 
-    fn hold(&mut self, hash: NodeHash, node: Node, bytes: Bytes, stored: bool) {
-        let length = bytes.len();
-        let held = self.held.entry(hash).or_insert_with(|| {
-            self.bytes += length;
-            Held {
-                node: Arc::new(node),
-                bytes,
-                stored,
-            }
-        });
-        held.stored |= stored;
+    /// Whether the node was not held before.
+    fn hold(&mut self, hash: NodeHash, node: Node, bytes: Bytes) -> bool {
+        let btree_map::Entry::Vacant(vacant) = self.held.entry(hash) else {
+            return false;
+        };
+        self.bytes += bytes.len();
+        let node = Arc::new(node);
+        vacant.insert(Held { node, bytes });
+        true
+    }
+
+    fn drop_node(&mut self, hash: NodeHash) {
+        if let Some(held) = self.held.remove(&hash) {
+            self.bytes -= held.bytes.len();
+        }
     }
 
     fn require(&self, hash: NodeHash) -> Result<Arc<Node>, StateError> {
         self.node(hash)
             .ok_or_else(|| StateError::Missing(vec![hash]))
-    }
-
-    fn retain(&mut self, keep: impl Fn(&NodeHash, &Held) -> bool) {
-        self.held.retain(|hash, held| keep(hash, held));
-        self.bytes = self.held.values().map(|held| held.bytes.len()).sum();
     }
 }
 
