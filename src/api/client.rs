@@ -10,6 +10,7 @@ pub(crate) mod filter;
 pub(crate) mod membership;
 pub(crate) mod profile;
 pub(crate) mod push_rule;
+pub(crate) mod reading;
 pub(crate) mod register;
 pub(crate) mod room;
 pub(crate) mod server;
@@ -22,6 +23,8 @@ mod account_tests;
 mod outage_tests;
 #[cfg(test)]
 mod push_rule_tests;
+#[cfg(test)]
+mod reading_tests;
 #[cfg(test)]
 mod register_tests;
 #[cfg(test)]

@@ -32,7 +32,7 @@ pub use call::{Call, SEGMENT_BYTES_MAX};
 pub use context::{Ctx, RequestId};
 pub use gate::REQUEST_ID;
 pub use json::JsonRefused;
-pub use routes::{Endpoint, Routes};
+pub use routes::{Answer, Endpoint, JsonText, Routes};
 
 use crate::{
     error::ApiError,

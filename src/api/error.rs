@@ -8,6 +8,7 @@ mod edge;
 mod policy;
 mod rate;
 mod room;
+mod view;
 
 use std::fmt;
 

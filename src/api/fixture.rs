@@ -12,11 +12,12 @@ use std::{
 };
 
 use axum::{Router, body::Body};
-use belfry_env::{Env, LeakCheck, Shutdown, SimulatedWall};
+use belfry_env::{Env, LeakCheck, Shutdown, SimulatedWall, Tasks};
 use belfry_event::SigningKey;
 use belfry_kv::{Engine, Memory};
 use belfry_policy::Rules;
 use belfry_room::{Identity, Rooms};
+use belfry_sync::Views;
 use belfry_user::{NewAccount, NewDevice, PasswordOptions, Registration, UserOptions, Users};
 use bytes::Bytes;
 use http::{HeaderMap, Request, StatusCode, header};
@@ -34,6 +35,7 @@ use ruma_common::{
     owned_server_name,
 };
 use serde_json::Value;
+use tokio::runtime::Handle;
 use tower::ServiceExt as _;
 use tracing::{Event, Level, Metadata, Subscriber, field::Visit, span};
 
@@ -102,6 +104,13 @@ impl TestApp {
             env.clone(),
             identity,
         );
+        // The task that wakes syncs lives as long as the server: that it goes on is no leak.
+        let lasting = Env {
+            tasks: Tasks::in_place(Handle::current()),
+            ..env.clone()
+        };
+        let shared = Arc::clone(&engine) as Arc<dyn Engine>;
+        let views = Views::new(shared, lasting, options.server_name.clone(), [7; 16]);
         let users = Users::new(engine.clone(), env.clone(), Arc::clone(&rules), options).unwrap();
         let edge = EdgeOptions {
             trusted_proxies: TrustedProxies(Vec::new()),
@@ -111,6 +120,7 @@ impl TestApp {
             edge: Edge::new(edge, env.clock.clone(), Shutdown::default()),
             users: users.clone(),
             rooms,
+            views,
             rules,
             about: About {
                 default_room_version: RoomVersionId::V12,

@@ -4,8 +4,8 @@ use axum::Router;
 
 use crate::{
     client::{
-        account, account_data, device, filter, membership, profile, push_rule, register, room,
-        server, session,
+        account, account_data, device, filter, membership, profile, push_rule, reading, register,
+        room, server, session,
     },
     edge::{Routes, Rule},
     state::Api,
@@ -30,6 +30,7 @@ pub(crate) fn table() -> Routes<Api> {
     let routes = own_account(routes);
     let routes = own_data(routes);
     let routes = push_rules(routes);
+    let routes = reading_rooms(routes);
     rooms(routes)
 }
 
@@ -88,6 +89,18 @@ fn push_rules(routes: Routes<Api>) -> Routes<Api> {
         .serve(Rule::FORM, push_rule::set_enabled)
         .serve(Rule::NONE, push_rule::get_actions)
         .serve(Rule::FORM, push_rule::set_actions)
+}
+
+fn reading_rooms(routes: Routes<Api>) -> Routes<Api> {
+    routes
+        .serve_within(reading::SYNC_TIME_MAX, Rule::NONE, reading::sync)
+        .serve(Rule::NONE, reading::messages)
+        .serve(Rule::NONE, reading::context)
+        .serve(Rule::NONE, reading::event)
+        .serve(Rule::NONE, reading::state)
+        .serve(Rule::NONE, reading::state_event)
+        .serve(Rule::NONE, reading::members)
+        .serve(Rule::NONE, reading::joined_members)
 }
 
 fn rooms(routes: Routes<Api>) -> Routes<Api> {

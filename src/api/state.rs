@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::extract::FromRef;
 use belfry_policy::Rules;
 use belfry_room::{Append, Change, Profile, Rooms, Txn};
+use belfry_sync::Views;
 use belfry_user::{ProfileError, Requester, Users};
 use ruma_common::{OwnedEventId, RoomId, RoomVersionId, UserId};
 
@@ -22,6 +23,8 @@ pub struct Api {
     pub users: Users,
     /// Rooms.
     pub rooms: Rooms,
+    /// Rooms as clients see them.
+    pub views: Views,
     /// What policy decides by.
     pub rules: Arc<Rules>,
     /// What clients are told of the server.
@@ -73,6 +76,22 @@ impl RoomDoor {
             displayname: text("displayname"),
             avatar_url: text("avatar_url"),
         })
+    }
+}
+
+/// What accounts read of rooms, if policy lets them read.
+#[derive(Clone)]
+pub(crate) struct ViewDoor {
+    pub(crate) views: Views,
+    pub(crate) rules: Arc<Rules>,
+}
+
+impl FromRef<Api> for ViewDoor {
+    fn from_ref(api: &Api) -> Self {
+        Self {
+            views: api.views.clone(),
+            rules: Arc::clone(&api.rules),
+        }
     }
 }
 

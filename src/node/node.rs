@@ -7,6 +7,7 @@ use belfry_api::{Api, edge::Edge};
 use belfry_data::{Database, Engine, Incarnation, OpenError};
 use belfry_env::{Env, Stopped};
 use belfry_room::{Identity, Rooms};
+use belfry_sync::Views;
 use belfry_user::Users;
 
 use crate::{duty, options::NodeOptions};
@@ -59,6 +60,12 @@ impl Node {
         };
         let api = Api {
             users: Users::new(Arc::clone(&engine), env.clone(), Arc::clone(&rules), users)?,
+            views: Views::new(
+                Arc::clone(&engine),
+                env.clone(),
+                identity.server_name.clone(),
+                database.incarnation().0,
+            ),
             rooms: Rooms::new(engine, env.clone(), identity),
             edge: Edge::new(edge, env.clock.clone(), env.shutdown.clone()),
             rules,

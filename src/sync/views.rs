@@ -104,15 +104,18 @@ impl Shared {
     }
 
     /// Reads on one snapshot; once more on a later one if it grew too old.
-    pub(crate) async fn read<T>(
+    pub(crate) async fn read<T, F>(
         &self,
-        read: impl AsyncFn(&dyn Snapshot) -> Result<T, ViewError>,
-    ) -> Result<T, ViewError> {
+        read: impl Fn(Arc<dyn Snapshot>) -> F,
+    ) -> Result<T, ViewError>
+    where
+        F: Future<Output = Result<T, ViewError>> + Send,
+    {
         let mut tries = 0;
         loop {
             let snapshot = self.snapshot().await?;
             tries += 1;
-            match read(&*snapshot).await {
+            match read(snapshot).await {
                 Err(ViewError::Fault(fault)) if fault.is_expired() && tries < SNAPSHOTS_MAX => {}
                 settled => return settled,
             }

@@ -48,15 +48,23 @@ pub(crate) const LAYERS: &[Layer] = &[
     Layer::new(3, "user", &["data", "env", "event", "policy"], &["kv"]),
     Layer::new(3, "room", &["data", "env", "event", "policy"], &["kv"]),
     Layer::new(
+        3,
+        "sync",
+        &["data", "env", "event", "policy"],
+        &["kv", "room"],
+    ),
+    Layer::new(
         5,
         "api",
-        &["env", "event", "policy", "room", "user"],
+        &["env", "event", "policy", "room", "sync", "user"],
         &["data", "kv"],
     ),
     Layer::new(
         6,
         "node",
-        &["api", "data", "env", "event", "policy", "room", "user"],
+        &[
+            "api", "data", "env", "event", "policy", "room", "sync", "user",
+        ],
         &["kv"],
     ),
     // The types of its options come from the crates that they are for.

@@ -9,7 +9,7 @@ use axum::{
     routing::{MethodFilter, on},
 };
 use bytes::BytesMut;
-use http::Method;
+use http::{HeaderValue, Method, header::CONTENT_TYPE};
 use ruma_common::api::{
     IncomingRequest, Metadata, OutgoingResponse, OutgoingResponseExt as _,
     path_builder::PathBuilder as _,
@@ -18,36 +18,68 @@ use ruma_common::api::{
 use super::{Authenticate, Call, Ctx, Door, Edge, REQUEST_TIME_MAX, Rule, gate};
 use crate::error::{ApiError, EdgeError};
 
+/// What a handler answers with: the endpoint's response type, or its JSON as text.
+pub trait Answer: Send {
+    /// The HTTP response, 200 unless the type says otherwise.
+    fn respond(self) -> Response;
+}
+
+impl<R: OutgoingResponse + Send> Answer for R {
+    fn respond(self) -> Response {
+        match self.try_into_http_response::<BytesMut>() {
+            Ok(response) => response.map(|body| body.freeze().into()),
+            Err(error) => ApiError::fault(error).into_response(),
+        }
+    }
+}
+
+/// JSON that was put together as text, for answers whose events are not to be parsed again.
+#[derive(Debug, Clone)]
+pub struct JsonText(pub String);
+
+impl Answer for JsonText {
+    fn respond(self) -> Response {
+        let json = HeaderValue::from_static("application/json");
+        ([(CONTENT_TYPE, json)], self.0).into_response()
+    }
+}
+
 /// A handler: an async function of up to three handles (whatever [`FromRef`] makes of the state)
-/// and a [`Call`], which answers with the endpoint's response.
+/// and a [`Call`], which answers with the endpoint's response or with [`JsonText`].
 pub trait Endpoint<S, T, Handles>: Clone + Send + Sync + 'static
 where
     T: IncomingRequest,
     T::Authentication: Authenticate,
 {
+    /// What it answers with.
+    type Answer: Answer;
+
     /// Runs the handler.
     fn answer(
         &self,
         state: &S,
         call: Call<T>,
-    ) -> impl Future<Output = Result<T::OutgoingResponse, ApiError>> + Send;
+    ) -> impl Future<Output = Result<Self::Answer, ApiError>> + Send;
 }
 
 macro_rules! endpoint {
     ($($handle:ident)*) => {
-        impl<S, T, F, Fut, $($handle),*> Endpoint<S, T, ($($handle,)*)> for F
+        impl<S, T, F, Fut, R, $($handle),*> Endpoint<S, T, ($($handle,)*)> for F
         where
             T: IncomingRequest,
             T::Authentication: Authenticate,
             F: Fn($($handle,)* Call<T>) -> Fut + Clone + Send + Sync + 'static,
-            Fut: Future<Output = Result<T::OutgoingResponse, ApiError>> + Send,
+            Fut: Future<Output = Result<R, ApiError>> + Send,
+            R: Answer,
             $($handle: FromRef<S>,)*
         {
+            type Answer = R;
+
             fn answer(
                 &self,
                 _state: &S,
                 call: Call<T>,
-            ) -> impl Future<Output = Result<T::OutgoingResponse, ApiError>> + Send {
+            ) -> impl Future<Output = Result<R, ApiError>> + Send {
                 self($($handle::from_ref(_state),)* call)
             }
         }
@@ -88,7 +120,6 @@ impl<S: Door> Routes<S> {
     where
         T: IncomingRequest + Send + 'static,
         T::Authentication: Authenticate,
-        T::OutgoingResponse: Send,
         H: 'static,
         E: Endpoint<S, T, H>,
     {
@@ -104,7 +135,6 @@ impl<S: Door> Routes<S> {
     where
         T: IncomingRequest + Send + 'static,
         T::Authentication: Authenticate,
-        T::OutgoingResponse: Send,
         H: 'static,
         E: Endpoint<S, T, H>,
     {
@@ -180,15 +210,8 @@ where
         handler.answer(state, call).await
     };
     match clock.within(time_max, answer).await {
-        Ok(Ok(answer)) => respond(answer),
+        Ok(Ok(answer)) => answer.respond(),
         Ok(Err(error)) => error.into_response(),
         Err(_) => ApiError::from(EdgeError::Late).into_response(),
-    }
-}
-
-fn respond<R: OutgoingResponse>(answer: R) -> Response {
-    match answer.try_into_http_response::<BytesMut>() {
-        Ok(response) => response.map(|body| body.freeze().into()),
-        Err(error) => ApiError::fault(error).into_response(),
     }
 }

@@ -85,7 +85,8 @@ impl Views {
     /// seen, [`ViewError::Fault`].
     pub async fn context(&self, request: &ContextRequest) -> Result<Context, ViewError> {
         let shared = &*self.0;
-        let context = shared.read(async |snapshot| {
+        let context = shared.read(|snapshot| async move {
+            let snapshot = &*snapshot;
             let entered = enter(snapshot, &request.user_id, &request.room_id).await?;
             let ignored = Ignored::of(snapshot, &request.user_id).await?;
             shared.around(entered, ignored, request).await

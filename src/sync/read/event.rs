@@ -26,7 +26,8 @@ impl Views {
     ) -> Result<String, ViewError> {
         let shared = &*self.0;
         shared
-            .read(async |snapshot| {
+            .read(|snapshot| async move {
+                let snapshot = &*snapshot;
                 let entered = enter(snapshot, user, room).await;
                 let mut entered = entered.map_err(not_found)?;
                 let found = find(&mut entered, &shared.facts, event).await?;

@@ -3,7 +3,7 @@
 //! Member lists of the present are chosen by rows, so that a room with many former members costs what
 //! it shows. It knows nothing of profiles but what member events say.
 
-use belfry_data::{CURRENT_PAGE_MAX, Member, Membership, Snapshot};
+use belfry_data::{CURRENT_PAGE_MAX, Member, Membership};
 use belfry_event::EventHash;
 use ruma_common::{OwnedRoomId, OwnedUserId, RoomId, UserId};
 use serde::Deserialize;
@@ -67,7 +67,8 @@ impl Views {
     /// [`ViewError::Forbidden`], [`ViewError::Token`], [`ViewError::Fault`].
     pub async fn members(&self, request: &MembersRequest) -> Result<EventList, ViewError> {
         let shared = &*self.0;
-        let members = shared.read(async |snapshot| {
+        let members = shared.read(|snapshot| async move {
+            let snapshot = &*snapshot;
             let mut entered = enter(snapshot, &request.user_id, &request.room_id).await?;
             if let Some(at) = &request.at {
                 shared.go_back(&mut entered, at).await?;
@@ -89,7 +90,8 @@ impl Views {
     /// # Errors
     /// [`ViewError::Forbidden`], [`ViewError::Fault`].
     pub async fn joined_members(&self, user: &UserId, room: &RoomId) -> Result<String, ViewError> {
-        let joined = self.0.read(async |snapshot| {
+        let joined = self.0.read(|snapshot| async move {
+            let snapshot = &*snapshot;
             let mut entered = enter(snapshot, user, room).await?;
             if !matches!(entered.access, Access::Member) {
                 return Err(ViewError::Forbidden);
@@ -106,7 +108,7 @@ impl Views {
     pub async fn joined_rooms(&self, user: &UserId) -> Result<Vec<OwnedRoomId>, ViewError> {
         let joined = self
             .0
-            .read(async |snapshot: &dyn Snapshot| Ok(plan::all(snapshot, user).await?));
+            .read(|snapshot| async move { Ok(plan::all(&*snapshot, user).await?) });
         let rooms = joined.await?.into_iter();
         let joined = rooms.filter(|room| room.row.membership == Membership::Join);
         Ok(joined.map(|room| room.room_id).collect())

@@ -104,7 +104,8 @@ impl Views {
     /// [`ViewError::Forbidden`], [`ViewError::Token`], [`ViewError::Fault`].
     pub async fn messages(&self, request: &MessagesRequest) -> Result<Messages, ViewError> {
         let shared = &*self.0;
-        let page = shared.read(async |snapshot| {
+        let page = shared.read(|snapshot| async move {
+            let snapshot = &*snapshot;
             let entered = enter(snapshot, &request.user_id, &request.room_id).await?;
             let ignored = Ignored::of(snapshot, &request.user_id).await?;
             shared.page(entered, ignored, request).await

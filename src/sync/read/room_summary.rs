@@ -76,7 +76,8 @@ impl Views {
         user: Option<&UserId>,
         room: &RoomId,
     ) -> Result<RoomSummary, ViewError> {
-        let summary = self.0.read(async |snapshot| {
+        let summary = self.0.read(|snapshot| async move {
+            let snapshot = &*snapshot;
             let view = RoomView::now(snapshot, room).await?;
             let mut view = view.ok_or(ViewError::NotFound)?;
             let mut summary = read(&mut view).await?;

@@ -31,7 +31,8 @@ impl Views {
     /// [`ViewError::Forbidden`], [`ViewError::Fault`].
     pub async fn state(&self, user: &UserId, room: &RoomId) -> Result<EventList, ViewError> {
         let shared = &*self.0;
-        let state = shared.read(async |snapshot| {
+        let state = shared.read(|snapshot| async move {
+            let snapshot = &*snapshot;
             let mut entered = enter(snapshot, user, room).await?;
             let now = entered.view.state;
             let entries = entered.view.entries(now, true).await?;
@@ -56,8 +57,9 @@ impl Views {
     ) -> Result<String, ViewError> {
         let shared = &*self.0;
         let tuple = StateTuple::new(event_type, state_key);
-        let tuple = tuple.map_err(|_| ViewError::NotFound)?;
-        let event = shared.read(async |snapshot| {
+        let tuple = &tuple.map_err(|_| ViewError::NotFound)?;
+        let event = shared.read(|snapshot| async move {
+            let snapshot = &*snapshot;
             let mut entered = enter(snapshot, user, room).await?;
             let now = entered.view.state;
             let found = entered.view.pick(now, [tuple.clone()]).await?;

@@ -1,0 +1,195 @@
+//! Reading rooms: `/sync`, history, state, members.
+//!
+//! Answers go out as the text that `sync` put together, so that no event is parsed on its way.
+
+use std::time::Duration;
+
+use belfry_policy::{Action, Request, Requester as Asking};
+use belfry_sync::{
+    ContextRequest, Direction, MembersFilter, MembersRequest, Membership, MessagesRequest,
+    RoomEventFilter, StateFormat, SyncRequest,
+};
+use belfry_user::Requester;
+use ruma_client_api::{
+    context::get_context::v3 as context,
+    membership::{get_member_events::v3 as members, joined_members::v3 as joined_members},
+    message::get_message_events::v3 as messages,
+    room::get_room_event::v3 as event,
+    state::{
+        get_state_event_for_key::v3::{self as state_event, StateEventFormat},
+        get_state_events::v3 as state,
+    },
+    sync::sync_events::v3::{self as sync, Filter},
+};
+use ruma_common::api::Direction as Dir;
+use ruma_events::room::member::MembershipState;
+use serde::Serialize;
+
+use crate::{
+    edge::{Call, JsonText},
+    error::{ApiError, EdgeError},
+    state::ViewDoor,
+};
+
+/// How long `/sync` may take beyond the wait that its client asked for.
+pub(crate) const SYNC_TIME_MAX: Duration = Duration::from_mins(6);
+
+impl ViewDoor {
+    /// Asks policy whether the account may read.
+    fn admit(&self, requester: &Requester) -> Result<(), ApiError> {
+        let asking = Asking::Account(requester.account());
+        let request = Request::new(asking, Action::Read);
+        Ok(belfry_policy::decide(&self.rules, &request).into_result()?)
+    }
+}
+
+/// `GET /sync`.
+pub(crate) async fn sync(door: ViewDoor, call: Call<sync::Request>) -> Result<JsonText, ApiError> {
+    door.admit(&call.auth)?;
+    let (user_id, request) = (call.auth.user_id, call.request);
+    let parameter = match &request.filter {
+        None => None,
+        Some(Filter::FilterId(id)) => Some(id.clone()),
+        Some(Filter::FilterDefinition(filter)) => Some(json(filter)?),
+        Some(_) => return Err(EdgeError::InvalidParam("filter is of no known kind".into()).into()),
+    };
+    let filter = door.views.filter(&user_id, parameter.as_deref()).await?;
+    let wanted = SyncRequest {
+        user_id,
+        device_id: Some(call.auth.device_id),
+        since: request.since,
+        filter,
+        full_state: request.full_state,
+        use_state_after: request.use_state_after,
+        timeout: request.timeout.unwrap_or_default(),
+    };
+    Ok(JsonText(door.views.sync(&wanted).await?.to_json()))
+}
+
+/// `GET /rooms/{roomId}/messages`.
+pub(crate) async fn messages(
+    door: ViewDoor,
+    call: Call<messages::Request>,
+) -> Result<JsonText, ApiError> {
+    door.admit(&call.auth)?;
+    let request = call.request;
+    let wanted = MessagesRequest {
+        user_id: call.auth.user_id,
+        room_id: request.room_id,
+        from: request.from,
+        to: request.to,
+        direction: match request.dir {
+            Dir::Backward => Direction::Backward,
+            Dir::Forward => Direction::Forward,
+        },
+        limit: Some(request.limit.into()),
+        filter: room_filter(&request.filter)?,
+    };
+    Ok(JsonText(door.views.messages(&wanted).await?.to_json()))
+}
+
+/// `GET /rooms/{roomId}/context/{eventId}`.
+pub(crate) async fn context(
+    door: ViewDoor,
+    call: Call<context::Request>,
+) -> Result<JsonText, ApiError> {
+    door.admit(&call.auth)?;
+    let request = call.request;
+    let wanted = ContextRequest {
+        user_id: call.auth.user_id,
+        room_id: request.room_id,
+        event_id: request.event_id,
+        limit: Some(request.limit.into()),
+        filter: room_filter(&request.filter)?,
+    };
+    Ok(JsonText(door.views.context(&wanted).await?.to_json()))
+}
+
+/// `GET /rooms/{roomId}/event/{eventId}`.
+pub(crate) async fn event(
+    door: ViewDoor,
+    call: Call<event::Request>,
+) -> Result<JsonText, ApiError> {
+    door.admit(&call.auth)?;
+    let request = call.request;
+    let (user, room) = (&call.auth.user_id, &request.room_id);
+    let found = door.views.event(user, room, &request.event_id);
+    Ok(JsonText(found.await?))
+}
+
+/// `GET /rooms/{roomId}/state`.
+pub(crate) async fn state(
+    door: ViewDoor,
+    call: Call<state::Request>,
+) -> Result<JsonText, ApiError> {
+    door.admit(&call.auth)?;
+    let (user, room) = (&call.auth.user_id, &call.request.room_id);
+    Ok(JsonText(door.views.state(user, room).await?.to_json()))
+}
+
+/// `GET /rooms/{roomId}/state/{eventType}/{stateKey}`.
+pub(crate) async fn state_event(
+    door: ViewDoor,
+    call: Call<state_event::Request>,
+) -> Result<JsonText, ApiError> {
+    door.admit(&call.auth)?;
+    let request = call.request;
+    let format = match request.format {
+        StateEventFormat::Event => StateFormat::Event,
+        _ => StateFormat::Content,
+    };
+    let (user, room) = (&call.auth.user_id, &request.room_id);
+    let (kind, key) = (request.event_type.to_string(), &request.state_key);
+    let found = door.views.state_event(user, room, &kind, key, format);
+    Ok(JsonText(found.await?))
+}
+
+/// `GET /rooms/{roomId}/members`.
+pub(crate) async fn members(
+    door: ViewDoor,
+    call: Call<members::Request>,
+) -> Result<JsonText, ApiError> {
+    door.admit(&call.auth)?;
+    let request = call.request;
+    let wanted = MembersRequest {
+        user_id: call.auth.user_id,
+        room_id: request.room_id,
+        at: request.at,
+        filter: MembersFilter {
+            membership: request.membership.as_ref().map(membership).transpose()?,
+            not_membership: request
+                .not_membership
+                .as_ref()
+                .map(membership)
+                .transpose()?,
+        },
+    };
+    let mut text = String::from("{\"chunk\":");
+    door.views.members(&wanted).await?.write(&mut text);
+    text.push('}');
+    Ok(JsonText(text))
+}
+
+/// `GET /rooms/{roomId}/joined_members`.
+pub(crate) async fn joined_members(
+    door: ViewDoor,
+    call: Call<joined_members::Request>,
+) -> Result<JsonText, ApiError> {
+    door.admit(&call.auth)?;
+    let (user, room) = (&call.auth.user_id, &call.request.room_id);
+    Ok(JsonText(door.views.joined_members(user, room).await?))
+}
+
+fn membership(state: &MembershipState) -> Result<Membership, ApiError> {
+    Membership::from_name(state.as_str())
+        .ok_or_else(|| EdgeError::InvalidParam(format!("There is no membership {state}")).into())
+}
+
+fn room_filter(filter: &impl Serialize) -> Result<RoomEventFilter, ApiError> {
+    let filter = RoomEventFilter::parse(&json(filter)?);
+    filter.map_err(|error| EdgeError::InvalidParam(error.to_string()).into())
+}
+
+fn json(filter: &impl Serialize) -> Result<String, ApiError> {
+    serde_json::to_string(filter).map_err(ApiError::fault)
+}
