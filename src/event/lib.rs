@@ -27,9 +27,9 @@ mod redaction;
 mod resolve;
 mod resolve_common;
 mod resolve_conflict;
+mod resolve_gathered;
 mod resolve_order;
 mod resolve_replay;
-mod resolve_gathered;
 mod resolve_walk;
 mod rules;
 mod signing;
@@ -65,7 +65,7 @@ pub use inbound::{Inbound, Verified};
 pub use json::{JSON_NESTING_MAX, JsonError, canonical_json};
 pub use key_ring::{KeyError, KeyRing, PublicKey, SignatureError};
 pub use pdu::{Pdu, UnreadableEvent};
-pub use power::may_redact_others;
+pub use power::{may_redact_others, may_send_state};
 pub use push::{EventNotifier, NoPushEvent, Notification, OUTCOMES_MAX, PushRoom};
 pub use resolve::{
     Answers, Budget, CITERS_MAX, EDGES_MAX, EVENTS_MAX, FORKS_MAX, GATHER_MAX, Resolution,
