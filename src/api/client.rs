@@ -6,6 +6,7 @@
 pub(crate) mod account;
 pub(crate) mod account_data;
 pub(crate) mod device;
+pub(crate) mod directory;
 pub(crate) mod filter;
 pub(crate) mod membership;
 pub(crate) mod profile;
@@ -19,6 +20,8 @@ mod uia;
 
 #[cfg(test)]
 mod account_tests;
+#[cfg(test)]
+mod directory_tests;
 #[cfg(test)]
 mod outage_tests;
 #[cfg(test)]

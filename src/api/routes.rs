@@ -4,8 +4,8 @@ use axum::Router;
 
 use crate::{
     client::{
-        account, account_data, device, filter, membership, profile, push_rule, reading, register,
-        room, server, session,
+        account, account_data, device, directory, filter, membership, profile, push_rule, reading,
+        register, room, server, session,
     },
     edge::{Routes, Rule},
     state::Api,
@@ -31,7 +31,8 @@ pub(crate) fn table() -> Routes<Api> {
     let routes = own_data(routes);
     let routes = push_rules(routes);
     let routes = reading_rooms(routes);
-    rooms(routes)
+    let routes = rooms(routes);
+    room_directory(routes)
 }
 
 fn about_the_server(routes: Routes<Api>) -> Routes<Api> {
@@ -116,6 +117,17 @@ fn rooms(routes: Routes<Api>) -> Routes<Api> {
         .serve(Rule::FORM, membership::kick)
         .serve(Rule::FORM, membership::ban)
         .serve(Rule::FORM, membership::unban)
+        .serve(Rule::NONE, membership::joined_rooms)
+}
+
+fn room_directory(routes: Routes<Api>) -> Routes<Api> {
+    routes
+        .serve(Rule::FORM, directory::create)
+        .serve(Rule::NONE, directory::get)
+        .serve(Rule::NONE, directory::delete)
+        .serve(Rule::NONE, directory::aliases)
+        .serve(Rule::NONE, directory::get_listed)
+        .serve(Rule::FORM, directory::set_listed)
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 
 use belfry_event::RoomRules;
-use ruma_common::{OwnedUserId, RoomVersionId};
+use ruma_common::{OwnedRoomAliasId, OwnedUserId, RoomVersionId};
 use ruma_events::TimelineEventType;
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Map, Value, json};
@@ -45,8 +45,10 @@ pub struct CreateRoom {
     pub name: Option<String>,
     /// `m.room.topic`, if any.
     pub topic: Option<String>,
-    /// The whole alias, already found well-formed, local and allowed.
-    pub alias: Option<String>,
+    /// The alias that is claimed for the room and becomes its `m.room.canonical_alias`.
+    pub alias: Option<OwnedRoomAliasId>,
+    /// Whether the server shows the room in its directory.
+    pub published: bool,
     /// Whom to invite.
     pub invite: Vec<OwnedUserId>,
     /// Whether the invites are to a direct chat.

@@ -19,6 +19,12 @@ pub enum RoomError {
     /// The room has no such event, as far as this server knows.
     #[error("the room has no such event")]
     UnknownEvent,
+    /// No room has the alias.
+    #[error("no room has this alias")]
+    UnknownAlias,
+    /// A room has the alias already.
+    #[error("a room has this alias already; choose another")]
+    AliasTaken,
     /// This server cannot take part in rooms of this version.
     #[error("room version {0} is not supported; choose one that /capabilities lists")]
     UnsupportedVersion(String),

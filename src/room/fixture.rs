@@ -113,6 +113,7 @@ pub(crate) fn request(preset: Preset) -> CreateRoom {
         name: None,
         topic: None,
         alias: None,
+        published: false,
         invite: Vec::new(),
         is_direct: false,
         creation_content: serde_json::Map::new(),

@@ -14,6 +14,7 @@ mod batch;
 mod change;
 mod create;
 mod desk;
+mod directory;
 mod error;
 mod job;
 mod permission;
@@ -23,12 +24,15 @@ mod shape;
 mod worker;
 
 #[cfg(test)]
+mod directory_tests;
+#[cfg(test)]
 mod fixture;
 #[cfg(test)]
 mod rooms_tests;
 
 pub use change::{Change, MemberAct, Membership, Profile};
 pub use create::{CreateRoom, InitialState, Preset, Unfit};
+pub use directory::JOINED_ROOMS_PAGES_MAX;
 pub use error::RoomError;
 pub use job::{Append, Appended, Txn};
 pub use rooms::{Identity, MAILBOX_JOBS_MAX, Rooms, WORKERS_MAX};

@@ -41,6 +41,10 @@ impl Rooms {
         };
         let wanted = Request::new(requester, Action::CreateRoom).in_room(class);
         belfry_policy::decide(rules, &wanted).into_result()?;
+        if request.alias.is_some() || request.published {
+            let publish = Request::new(requester, Action::Publish).in_room(class);
+            belfry_policy::decide(rules, &publish).into_result()?;
+        }
         for user in &request.invite {
             let invite = Request::new(requester, Action::Invite).in_room(class);
             belfry_policy::decide(rules, &towards(invite, account, user)).into_result()?;

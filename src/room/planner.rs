@@ -7,14 +7,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use belfry_data::{
-    Acceptance, Batch as Reads, Commit, NewEvent, Place, RoomReader, RoomWrites, Snapshot,
-    StateTuple, StoredEvent,
+    Acceptance, Batch as Reads, Commit, NewEvent, Place, RoomHead, RoomReader, RoomWrites,
+    Snapshot, StateTuple, StoredEvent, alias_seen, claim_alias, publish,
 };
 use belfry_event::{EventHash, RoomRules};
 use ruma_common::{OwnedRoomId, RoomId, RoomVersionId};
 
 use crate::batch::{Batch, Done, Task};
 use crate::change::Change;
+use crate::create::CreateRoom;
 use crate::desk::{Desk, Known, Need, Outcome, Planned, Shelved, Stop};
 use crate::error::RoomError;
 use crate::job::{Append, Founding, Job, Txn, timestamp};
@@ -49,6 +50,8 @@ pub(crate) struct Planner<'a> {
     planned: Vec<Planned>,
     written: Vec<(Txn, EventHash)>,
     redacted: Option<(StoredEvent, EventHash)>,
+    /// The request for the room, if this batch creates it.
+    founded: Option<Arc<CreateRoom>>,
     bytes: usize,
     now_ms: u64,
 }
@@ -68,6 +71,7 @@ impl<'a> Planner<'a> {
             planned,
             written,
             redacted: None,
+            founded: None,
             bytes,
             now_ms,
         }
@@ -129,7 +133,10 @@ impl<'a> Planner<'a> {
         {
             let done = match &task.job {
                 Job::Append { append, .. } => self.append(desk, &reader, append).await?,
-                Job::Found { founding, .. } => self.found(desk, &reader, founding).await?,
+                Job::Found { founding, .. } => {
+                    let taken = alias_is_taken(&*snapshot, &founding.request).await?;
+                    self.found(desk, &reader, founding, taken).await?
+                }
             };
             batch.entries.push((task, done));
         }
@@ -284,9 +291,13 @@ impl<'a> Planner<'a> {
         desk: &mut Option<Desk>,
         reader: &RoomReader<'_>,
         founding: &Founding,
+        alias_taken: bool,
     ) -> Result<Done, RoomError> {
         if desk.is_some() {
             return Ok(Done::Founded(false));
+        }
+        if alias_taken {
+            return Ok(Done::Refused(RoomError::AliasTaken));
         }
         let new = desk.insert(Desk::blank(self.room_id.to_owned(), founding.rules));
         if let Err(refused) = self.found_on(new, reader, founding).await? {
@@ -294,6 +305,7 @@ impl<'a> Planner<'a> {
             self.planned.clear();
             return Ok(Done::Refused(refused));
         }
+        self.founded = Some(Arc::clone(&founding.request));
         Ok(Done::Founded(true))
     }
 
@@ -357,6 +369,9 @@ impl<'a> Planner<'a> {
         for (txn, event) in &self.written {
             writes.txn(&txn.row()?, *event, kept_until_ms);
         }
+        if let Some(request) = &self.founded {
+            list(writes.commit(), self.room_id, request);
+        }
         desk.head = desk.head.successor();
         let commit = writes.finish(&desk.head)?;
         desk.known = Known::Planned(desk.head.clone());
@@ -387,16 +402,32 @@ impl Founding {
     }
 }
 
+/// Whether the alias that the new room is to have belongs to a room already.
+async fn alias_is_taken(snapshot: &dyn Snapshot, request: &CreateRoom) -> Result<bool, RoomError> {
+    match &request.alias {
+        Some(alias) => Ok(alias_seen(snapshot, alias).await?.row.is_some()),
+        None => Ok(false),
+    }
+}
+
+/// Puts a new room where it is to be found. If somebody has claimed the alias since it was looked
+/// for, the commit does not apply.
+fn list(commit: &mut Commit, room_id: &RoomId, request: &CreateRoom) {
+    if let Some(alias) = &request.alias {
+        claim_alias(commit, alias, room_id, &request.creator);
+    }
+    if request.published {
+        publish(commit, room_id, true);
+    }
+}
+
 /// The room as the database has it; `None` if it has none.
 async fn load(reader: &RoomReader<'_>, room_id: &RoomId) -> Result<Option<Desk>, RoomError> {
     let seen = reader.head_seen().await?;
     let Some(head) = seen.row.clone() else {
         return Ok(None);
     };
-    let version = RoomVersionId::try_from(&*head.room_version)
-        .map_err(|_| RoomError::UnsupportedVersion(head.room_version.to_string()))?;
-    let rules = RoomRules::new(&version)
-        .ok_or_else(|| RoomError::UnsupportedVersion(version.to_string()))?;
+    let rules = rules_of(&head)?;
     let room_id: OwnedRoomId = room_id.to_owned();
     let mut desk = Desk::new(room_id, rules, head);
     desk.known = Known::Read(seen);
@@ -418,6 +449,13 @@ async fn gather_entries(
         .filter(|hash| !desk.holds(*hash))
         .collect();
     gather_events(desk, reader, &named.into_iter().collect::<Vec<_>>()).await
+}
+
+/// The rules of the room's version.
+pub(crate) fn rules_of(head: &RoomHead) -> Result<&'static RoomRules, RoomError> {
+    let version = RoomVersionId::try_from(&*head.room_version)
+        .map_err(|_| RoomError::UnsupportedVersion(head.room_version.to_string()))?;
+    RoomRules::new(&version).ok_or_else(|| RoomError::UnsupportedVersion(version.to_string()))
 }
 
 /// Takes in these events, which the state names.

@@ -51,7 +51,7 @@ pub(crate) struct Shared {
 
 /// The door to the rooms. Cheap to clone.
 #[derive(Clone)]
-pub struct Rooms(Arc<Shared>);
+pub struct Rooms(pub(crate) Arc<Shared>);
 
 impl Rooms {
     /// The rooms in the database, none of them worked on yet.
@@ -79,6 +79,9 @@ impl Rooms {
     pub async fn create(&self, request: CreateRoom) -> Result<OwnedRoomId, RoomError> {
         let rules = RoomRules::new(&request.version)
             .ok_or_else(|| RoomError::UnsupportedVersion(request.version.to_string()))?;
+        if let Some(alias) = &request.alias {
+            self.check_alias(alias)?;
+        }
         let request = Arc::new(request);
         for _ in 0..FOUNDING_ATTEMPTS_MAX {
             let founding = self.found(rules, &request)?;

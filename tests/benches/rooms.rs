@@ -122,6 +122,7 @@ impl Bench {
             name: None,
             topic: None,
             alias: None,
+            published: false,
             invite: Vec::new(),
             is_direct: false,
             creation_content: serde_json::Map::new(),

@@ -83,6 +83,27 @@ pub(crate) struct Creation {
     pub(crate) is_direct: bool,
 }
 
+impl Creation {
+    /// The request as the server takes it.
+    pub(crate) fn request(&self, creator: &UserId) -> CreateRoom {
+        CreateRoom {
+            creator: creator.to_owned(),
+            profile: Profile::default(),
+            version: self.version.clone(),
+            preset: self.preset,
+            name: Some(self.name.clone()),
+            topic: self.topic.clone(),
+            alias: None,
+            published: false,
+            invite: self.invite.clone(),
+            is_direct: self.is_direct,
+            creation_content: Map::new(),
+            initial_state: Vec::new(),
+            power_level_content_override: Map::new(),
+        }
+    }
+}
+
 /// The network between a client and its server.
 #[derive(Clone)]
 pub(crate) struct Link {
@@ -113,20 +134,7 @@ pub(crate) struct Door {
 impl Door {
     /// `POST /createRoom`.
     pub(crate) async fn create(&self, creation: &Creation) -> Answer {
-        let request = CreateRoom {
-            creator: self.user.clone(),
-            profile: Profile::default(),
-            version: creation.version.clone(),
-            preset: creation.preset,
-            name: Some(creation.name.clone()),
-            topic: creation.topic.clone(),
-            alias: None,
-            invite: creation.invite.clone(),
-            is_direct: creation.is_direct,
-            creation_content: Map::new(),
-            initial_state: Vec::new(),
-            power_level_content_override: Map::new(),
-        };
+        let request = creation.request(&self.user);
         self.ask(|rooms| async move { rooms.create(request).await.map(Told::Room) })
             .await
     }

@@ -5,8 +5,8 @@ use belfry_user::Requester;
 use http::StatusCode;
 use ruma_client_api::membership::{
     ban_user::v3 as ban, invite_user::v3 as invite, join_room_by_id::v3 as join,
-    join_room_by_id_or_alias::v3 as join_any, kick_user::v3 as kick, leave_room::v3 as leave,
-    unban_user::v3 as unban,
+    join_room_by_id_or_alias::v3 as join_any, joined_rooms::v3 as joined_rooms,
+    kick_user::v3 as kick, leave_room::v3 as leave, unban_user::v3 as unban,
 };
 use ruma_common::{OwnedRoomId, OwnedUserId, RoomId, api::error::ErrorKind};
 
@@ -35,7 +35,10 @@ pub(crate) async fn join_any(
     call: Call<join_any::Request>,
 ) -> Result<join_any::Response, ApiError> {
     let request = call.request;
-    let room_id = OwnedRoomId::try_from(request.room_id_or_alias).map_err(|_| unknown_alias())?;
+    let room_id = match OwnedRoomId::try_from(request.room_id_or_alias) {
+        Ok(room_id) => room_id,
+        Err(alias) => door.rooms.resolve_alias(&alias).await?,
+    };
     enter(&door, &edge, &call.auth, &room_id, request.reason).await?;
     Ok(join_any::Response::new(room_id))
 }
@@ -141,7 +144,11 @@ async fn change(
     Ok(())
 }
 
-fn unknown_alias() -> ApiError {
-    let text = "No room has this alias";
-    Refusal::new(StatusCode::NOT_FOUND, ErrorKind::NotFound, text).into()
+/// `GET /joined_rooms`.
+pub(crate) async fn joined_rooms(
+    door: RoomDoor,
+    call: Call<joined_rooms::Request>,
+) -> Result<joined_rooms::Response, ApiError> {
+    let rooms = door.rooms.joined_rooms(&call.auth.user_id).await?;
+    Ok(joined_rooms::Response::new(rooms))
 }

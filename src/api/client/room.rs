@@ -1,6 +1,6 @@
 //! Creating rooms, and sending events into them.
 
-use belfry_room::{Change, CreateRoom, InitialState, Preset, Txn};
+use belfry_room::{Change, CreateRoom, InitialState, Preset, RoomError, Txn};
 use belfry_user::Requester;
 use http::StatusCode;
 use ruma_client_api::{
@@ -12,7 +12,7 @@ use ruma_client_api::{
     },
     state::send_state_event::v3 as send_state,
 };
-use ruma_common::{EventId, OwnedEventId, api::error::ErrorKind, serde::Raw};
+use ruma_common::{EventId, OwnedEventId, OwnedRoomAliasId, api::error::ErrorKind, serde::Raw};
 use ruma_events::TimelineEventType;
 use serde::Deserialize;
 use serde_json::{
@@ -20,6 +20,7 @@ use serde_json::{
     value::{RawValue, to_raw_value},
 };
 
+use super::directory::is_public;
 use crate::{
     edge::{Call, Edge},
     error::{ApiError, EdgeError, Refusal},
@@ -41,7 +42,7 @@ pub(crate) async fn create(
     let request = wanted_room(&door, &about, &call.auth, call.request).await?;
     let account = call.auth.account();
     let made = door.rooms.create_as(&door.rules, account, request).await;
-    Ok(create::Response::new(made?))
+    Ok(create::Response::new(made.map_err(not_created)?))
 }
 
 async fn wanted_room(
@@ -59,7 +60,8 @@ async fn wanted_room(
         preset: preset(&request)?,
         name: request.name,
         topic: request.topic,
-        alias: None,
+        alias: whole_alias(requester, request.room_alias_name.as_deref())?,
+        published: is_public(&request.visibility)?,
         invite: request.invite,
         is_direct: request.is_direct,
         creation_content: fields(request.creation_content.as_ref())?,
@@ -70,14 +72,39 @@ async fn wanted_room(
 
 /// What cannot be done is refused, not left out in silence.
 fn refuse_unserved(request: &create::Request) -> Result<(), ApiError> {
-    let unserved = if request.room_alias_name.is_some() {
-        "Aliases are not served here"
-    } else if !request.invite_3pid.is_empty() {
-        "Invite by user ID: this server uses no identity server"
-    } else {
+    if request.invite_3pid.is_empty() {
         return Ok(());
-    };
+    }
+    let unserved = "Invite by user ID: this server uses no identity server";
     Err(Refusal::new(StatusCode::BAD_REQUEST, ErrorKind::InvalidParam, unserved).into())
+}
+
+/// The alias that a client names by its local part.
+fn whole_alias(
+    requester: &Requester,
+    name: Option<&str>,
+) -> Result<Option<OwnedRoomAliasId>, ApiError> {
+    let Some(name) = name else { return Ok(None) };
+    let server = requester.user_id.server_name();
+    let alias = OwnedRoomAliasId::try_from(format!("#{name}:{server}"));
+    match alias {
+        Ok(alias) if !name.contains(':') => Ok(Some(alias)),
+        _ => {
+            let text = "room_alias_name is the part of an alias between # and the colon, alone";
+            Err(EdgeError::InvalidParam(text.to_owned()).into())
+        }
+    }
+}
+
+/// An alias that a room has already is told in other words here than where aliases are claimed.
+fn not_created(error: RoomError) -> ApiError {
+    match error {
+        RoomError::AliasTaken => {
+            let text = error.to_string();
+            Refusal::new(StatusCode::BAD_REQUEST, ErrorKind::RoomInUse, text).into()
+        }
+        error => error.into(),
+    }
 }
 
 fn preset(request: &create::Request) -> Result<Preset, ApiError> {

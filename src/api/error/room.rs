@@ -17,7 +17,8 @@ impl From<RoomError> for ApiError {
         use RoomError as E;
         let text = error.to_string();
         let (status, kind) = match error {
-            E::UnknownRoom | E::UnknownEvent => (S::NOT_FOUND, K::NotFound),
+            E::UnknownRoom | E::UnknownEvent | E::UnknownAlias => (S::NOT_FOUND, K::NotFound),
+            E::AliasTaken => (S::CONFLICT, K::Unknown),
             E::UnsupportedVersion(_) => (S::BAD_REQUEST, K::UnsupportedRoomVersion),
             E::Forbidden(_) => (S::FORBIDDEN, K::Forbidden),
             E::BadContent(_) => (S::BAD_REQUEST, K::BadJson),
