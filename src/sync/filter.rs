@@ -187,6 +187,10 @@ fn parse<T: for<'de> Deserialize<'de>>(json: &str) -> Result<T, FilterError> {
     if json.len() > FILTER_BYTES_MAX {
         return Err(FilterError::TooLarge);
     }
+    // An array would be read as the members in order.
+    if !json.trim_start().starts_with('{') {
+        return Err(FilterError::Malformed("a filter is an object".to_owned()));
+    }
     serde_json::from_str(json).map_err(|error| FilterError::Malformed(error.to_string()))
 }
 

@@ -45,6 +45,17 @@ mod turn;
 mod views;
 mod window;
 
+#[cfg(test)]
+mod fixture;
+#[cfg(test)]
+mod fold_tests;
+#[cfg(test)]
+mod lazy_tests;
+#[cfg(test)]
+mod membership_tests;
+#[cfg(test)]
+mod sync_tests;
+
 pub use audience::AUDIENCE_USERS_MAX;
 pub use belfry_data::Membership;
 pub use delta::STATE_CHANGES_MAX;

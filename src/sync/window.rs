@@ -136,7 +136,6 @@ impl Scan<'_, '_> {
         let events = view.events(&hashes).await?;
         let sights = eyes.look(view, facts, &events).await?;
         let gaps = gaps(view, self.query.local, &events).await?;
-        let seen = sights.iter().any(|sight| sight.visible);
         for (event, sight) in events.into_iter().zip(sights) {
             if !self.take(event, sight, &gaps) {
                 return Ok(false);
@@ -146,16 +145,17 @@ impl Scan<'_, '_> {
             return Ok(false);
         };
         self.cursor = before(*last);
-        // Further back there is nothing for this reader, or little.
-        self.window.limited = !seen || self.window.looked_at.len() >= WINDOW_SCAN_MAX;
+        self.window.limited = self.window.looked_at.len() >= WINDOW_SCAN_MAX;
         Ok(!self.window.limited)
     }
 
-    /// Whether to go on behind this event.
+    /// Whether to go on behind this event. What the reader does not see ends the window, as a gap
+    /// does: a state event before it, shown behind the state, would undo one that is not shown.
     fn take(&mut self, event: RoomEvent, sight: Sight, gaps: &BTreeSet<EventHash>) -> bool {
-        let wanted = self.wants(&event, sight);
         self.window.newest.get_or_insert_with(|| behind(&event));
-        if wanted && self.window.events.len() >= self.query.limit {
+        let hidden = !sight.visible && self.query.always != Some(event.hash());
+        let wanted = !hidden && self.wants(&event, sight);
+        if hidden || (wanted && self.window.events.len() >= self.query.limit) {
             self.window.limited = true;
             return false;
         }
