@@ -180,24 +180,24 @@ mod tests {
 
     use super::*;
 
-    fn fit(act: MemberAct, present: Option<MembershipState>) -> Fit {
+    fn fit(act: MemberAct, present: Option<&MembershipState>) -> Fit {
         let target = user_id!("@t:x");
         let sender = if matches!(act, MemberAct::Join | MemberAct::Leave | MemberAct::Knock) {
             target
         } else {
             user_id!("@s:x")
         };
-        Membership::new(target, act).fit(present.as_ref(), sender)
+        Membership::new(target, act).fit(present, sender)
     }
 
     #[test]
     fn acts_that_change_nothing_send_nothing() {
         assert_eq!(
-            fit(MemberAct::Join, Some(MembershipState::Join)),
+            fit(MemberAct::Join, Some(&MembershipState::Join)),
             Fit::Already
         );
         assert_eq!(
-            fit(MemberAct::Leave, Some(MembershipState::Leave)),
+            fit(MemberAct::Leave, Some(&MembershipState::Leave)),
             Fit::Already
         );
     }
@@ -207,15 +207,15 @@ mod tests {
         let misfits = [
             (MemberAct::Leave, None),
             (MemberAct::Kick, None),
-            (MemberAct::Kick, Some(MembershipState::Leave)),
-            (MemberAct::Kick, Some(MembershipState::Ban)),
-            (MemberAct::Unban, Some(MembershipState::Join)),
+            (MemberAct::Kick, Some(&MembershipState::Leave)),
+            (MemberAct::Kick, Some(&MembershipState::Ban)),
+            (MemberAct::Unban, Some(&MembershipState::Join)),
             (MemberAct::Unban, None),
-            (MemberAct::Invite, Some(MembershipState::Join)),
+            (MemberAct::Invite, Some(&MembershipState::Join)),
         ];
         for (act, present) in misfits {
             assert!(
-                matches!(fit(act, present.clone()), Fit::Misfit(_)),
+                matches!(fit(act, present), Fit::Misfit(_)),
                 "{act:?} {present:?}"
             );
         }

@@ -162,17 +162,6 @@ pub(crate) fn types(log: &[StoredEvent]) -> Vec<String> {
 }
 
 /// All of them at once; answers in order.
-pub(crate) async fn futures<F: Future + Send + 'static>(
-    all: impl Iterator<Item = F>,
-) -> Vec<F::Output>
-where
-    F::Output: Send + 'static,
-{
-    let mut set = tokio::task::JoinSet::new();
-    for (number, future) in all.enumerate() {
-        set.spawn(async move { (number, future.await) });
-    }
-    let mut done = set.join_all().await;
-    done.sort_by_key(|(number, _)| *number);
-    done.into_iter().map(|(_, output)| output).collect()
+pub(crate) async fn futures<F: Future>(all: impl Iterator<Item = F>) -> Vec<F::Output> {
+    futures_util::future::join_all(all).await
 }

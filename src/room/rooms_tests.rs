@@ -173,7 +173,7 @@ async fn an_unknown_room_is_not_known_and_keeps_no_worker() {
         server.say(room, alice(), "?").await.unwrap_err(),
         RoomError::UnknownRoom
     );
-    tokio::time::advance(Duration::from_secs(120)).await;
+    tokio::time::advance(Duration::from_mins(2)).await;
     tokio::task::yield_now().await;
     assert_eq!(server.rooms.workers(), 0);
     server.stop().await;

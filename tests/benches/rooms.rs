@@ -1,7 +1,13 @@
-//! What rooms cost on RocksDB and on a real disk: events into one room, state in rooms of 10 and
+//! What rooms cost on `RocksDB` and on a real disk: events into one room, state in rooms of 10 and
 //! of 100,000 members, the start of a large database.
 //!
 //! Run with `cargo bench -p belfry-tests --bench rooms [-- MEMBERS]`. It knows nothing of HTTP.
+#![expect(
+    clippy::disallowed_methods,
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    reason = "a measurement reads the time, and its figures are small"
+)]
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -81,7 +87,7 @@ async fn start_again(folder: &Path) {
     bench.close().await;
 }
 
-/// A server's rooms on RocksDB, with what is written counted.
+/// A server's rooms on `RocksDB`, with what is written counted.
 struct Bench {
     engine: Arc<Counted>,
     rooms: Rooms,
@@ -162,7 +168,7 @@ impl Bench {
         };
         self.all(room, (0..MESSAGES).map(message).collect()).await;
         let rate = MESSAGES as f64 / started.elapsed().as_secs_f64();
-        let cpu = (cpu_time() - cpu) / MESSAGES as u32;
+        let cpu = cpu_time().saturating_sub(cpu) / MESSAGES as u32;
         println!("{MESSAGES} messages, {WRITERS} at a time: {rate:.0}/s, {cpu:?} CPU each");
     }
 
