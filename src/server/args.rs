@@ -8,11 +8,13 @@ use std::{ffi::OsString, path::PathBuf};
 
 use clap::{
     Arg, ArgAction, ArgMatches,
+    builder::RangedU64ValueParser,
     error::{ContextKind, ErrorKind},
     value_parser,
 };
 
 use crate::{
+    accounts::{AccountRequest, Change},
     message::Message,
     text::{Language, Text},
 };
@@ -37,6 +39,10 @@ pub(crate) enum Command {
     DbBackup(PathBuf),
     /// Put a backup in the place of an absent database.
     DbRestore(PathBuf),
+    /// Do something to accounts.
+    Account(AccountRequest),
+    /// The same, with a password on standard input.
+    AccountWithPassword(AccountRequest),
     /// Make the key that signs events.
     KeyCreate,
     /// Show how the running server does.
@@ -72,6 +78,22 @@ enum Argument {
     Json,
     /// One path, required.
     Folder,
+    /// One account, required.
+    Name,
+    /// One registration token, required.
+    Token,
+    /// `--after NAME`
+    After,
+    /// `--role ROLE`
+    Role,
+    /// `--password-stdin`
+    PasswordStdin,
+    /// `--erase`
+    Erase,
+    /// `--uses NUMBER`
+    Uses,
+    /// `--days NUMBER`
+    Days,
 }
 
 /// A command: its words, its arguments, its value.
@@ -126,6 +148,121 @@ static ENTRIES: &[Entry] = &[
         path: &["db", "restore"],
         arguments: &[Argument::Folder, Argument::Json],
         command: |matches| Command::DbRestore(folder(matches)),
+    },
+    Entry {
+        path: &["user", "create"],
+        arguments: &[
+            Argument::Name,
+            Argument::Role,
+            Argument::PasswordStdin,
+            Argument::Json,
+        ],
+        command: |matches| {
+            with_password(
+                matches,
+                AccountRequest::Create {
+                    name: text_of(matches, "name"),
+                    role: matches.get_one("role").cloned(),
+                    password: None,
+                },
+            )
+        },
+    },
+    Entry {
+        path: &["user", "list"],
+        arguments: &[Argument::After, Argument::Json],
+        command: |matches| {
+            Command::Account(AccountRequest::List {
+                after: matches.get_one("after").cloned(),
+            })
+        },
+    },
+    Entry {
+        path: &["user", "reset-password"],
+        arguments: &[Argument::Name, Argument::PasswordStdin, Argument::Json],
+        command: |matches| {
+            with_password(
+                matches,
+                AccountRequest::ResetPassword {
+                    name: text_of(matches, "name"),
+                    password: None,
+                },
+            )
+        },
+    },
+    Entry {
+        path: &["user", "lock"],
+        arguments: &[Argument::Name, Argument::Json],
+        command: |matches| change(matches, Change::Lock),
+    },
+    Entry {
+        path: &["user", "suspend"],
+        arguments: &[Argument::Name, Argument::Json],
+        command: |matches| change(matches, Change::Suspend),
+    },
+    Entry {
+        path: &["user", "restore"],
+        arguments: &[Argument::Name, Argument::Json],
+        command: |matches| change(matches, Change::Restore),
+    },
+    Entry {
+        path: &["user", "logout"],
+        arguments: &[Argument::Name, Argument::Json],
+        command: |matches| change(matches, Change::Logout),
+    },
+    Entry {
+        path: &["user", "promote"],
+        arguments: &[Argument::Name, Argument::Json],
+        command: |matches| change(matches, Change::Promote),
+    },
+    Entry {
+        path: &["user", "demote"],
+        arguments: &[Argument::Name, Argument::Json],
+        command: |matches| change(matches, Change::Demote),
+    },
+    Entry {
+        path: &["user", "deactivate"],
+        arguments: &[Argument::Name, Argument::Erase, Argument::Json],
+        command: |matches| {
+            Command::Account(AccountRequest::Deactivate {
+                name: text_of(matches, "name"),
+                erase: matches.get_flag("erase"),
+            })
+        },
+    },
+    Entry {
+        path: &["registration-token", "create"],
+        arguments: &[
+            Argument::Uses,
+            Argument::Days,
+            Argument::Role,
+            Argument::Json,
+        ],
+        command: |matches| {
+            Command::Account(AccountRequest::CreateToken {
+                uses: matches.get_one("uses").copied(),
+                days: matches.get_one("days").copied(),
+                role: matches.get_one("role").cloned(),
+            })
+        },
+    },
+    Entry {
+        path: &["registration-token", "list"],
+        arguments: &[Argument::After, Argument::Json],
+        command: |matches| {
+            Command::Account(AccountRequest::ListTokens {
+                after: matches.get_one("after").cloned(),
+            })
+        },
+    },
+    Entry {
+        path: &["registration-token", "revoke"],
+        arguments: &[Argument::Token, Argument::Json],
+        command: |matches| {
+            Command::Account(AccountRequest::RevokeToken {
+                token: text_of(matches, "token"),
+            })
+        },
     },
     Entry {
         path: &["key", "create"],
@@ -254,15 +391,64 @@ fn flag(name: &'static str, text: &Text) -> Arg {
 impl Argument {
     fn arg(&self, text: &Text) -> Arg {
         match self {
-            Self::Json => flag("json", text).action(ArgAction::SetTrue).global(false),
-            Self::Folder => Arg::new("folder")
-                .required(true)
-                .value_name(text.plain("help-folder-name"))
-                .value_parser(value_parser!(PathBuf))
-                .help(text.plain("help-argument-folder"))
-                .help_heading(text.plain("help-arguments")),
+            Self::Json => switch("json", text),
+            Self::PasswordStdin => switch("password-stdin", text),
+            Self::Erase => switch("erase", text),
+            Self::Folder => operand("folder", text).value_parser(value_parser!(PathBuf)),
+            Self::Name => operand("name", text),
+            Self::Token => operand("token", text),
+            Self::After => option("after", "help-name-name", text),
+            Self::Role => option("role", "help-role-name", text),
+            Self::Uses => option("uses", "help-number-name", text).value_parser(positive()),
+            Self::Days => option("days", "help-number-name", text).value_parser(positive()),
         }
     }
+}
+
+fn positive() -> RangedU64ValueParser<u32> {
+    RangedU64ValueParser::new().range(1..=u64::from(u32::MAX))
+}
+
+/// An option that some commands take, without a value.
+fn switch(name: &'static str, text: &Text) -> Arg {
+    flag(name, text).action(ArgAction::SetTrue).global(false)
+}
+
+/// An option that some commands take, with a value.
+fn option(name: &'static str, value_name: &'static str, text: &Text) -> Arg {
+    flag(name, text)
+        .value_name(text.plain(value_name))
+        .global(false)
+}
+
+/// What a command is about: required, by its place.
+fn operand(name: &'static str, text: &Text) -> Arg {
+    Arg::new(name)
+        .required(true)
+        .value_name(text.named(&format!("help-{name}-name")).unwrap_or_default())
+        .help(
+            text.named(&format!("help-argument-{name}"))
+                .unwrap_or_default(),
+        )
+        .help_heading(text.plain("help-arguments"))
+}
+
+fn change(matches: &ArgMatches, change: Change) -> Command {
+    let name = text_of(matches, "name");
+    Command::Account(AccountRequest::Change { name, change })
+}
+
+fn with_password(matches: &ArgMatches, request: AccountRequest) -> Command {
+    if matches.get_flag("password-stdin") {
+        Command::AccountWithPassword(request)
+    } else {
+        Command::Account(request)
+    }
+}
+
+fn text_of(matches: &ArgMatches, name: &str) -> String {
+    // The tree requires it.
+    matches.get_one(name).cloned().unwrap_or_default()
 }
 
 fn folder(matches: &ArgMatches) -> PathBuf {

@@ -65,16 +65,12 @@ fn a_folder_is_taken_and_required() {
 #[test]
 fn every_entry_is_reached_by_its_words() {
     for entry in ENTRIES {
-        let folder = if entry
+        let needs_operand = entry
             .arguments
             .iter()
-            .any(|kind| matches!(kind, Argument::Folder))
-        {
-            " here"
-        } else {
-            ""
-        };
-        let line = format!("belfry {}{folder}", entry.path.join(" "));
+            .any(|kind| matches!(kind, Argument::Folder | Argument::Name | Argument::Token));
+        let operand = if needs_operand { " here" } else { "" };
+        let line = format!("belfry {}{operand}", entry.path.join(" "));
         assert!(parse_words(&line, Language::English).is_ok(), "{line}");
     }
 }
@@ -114,4 +110,35 @@ fn the_language_is_found_before_anything_else() {
     assert_eq!(find("belfry --nonsense --lang fr"), Language::French);
     assert_eq!(find("belfry --lang=fr db"), Language::French);
     assert_eq!(find("belfry --lang=fr --lang en"), Language::English);
+}
+
+#[test]
+fn numbers_are_counted_from_one() {
+    let asked = parse_words(
+        "belfry registration-token create --uses 3 --role admin",
+        Language::English,
+    );
+    let request = AccountRequest::CreateToken {
+        uses: Some(3),
+        days: None,
+        role: Some("admin".to_owned()),
+    };
+    assert_eq!(asked.unwrap().command, Command::Account(request));
+    for wrong_number in ["0", "-1", "x", "5000000000"] {
+        let line = format!("belfry registration-token create --uses={wrong_number}");
+        assert!(wrong(&line).contains("--uses"), "{line}");
+    }
+}
+
+#[test]
+fn a_password_is_never_taken_from_the_command_line() {
+    let asked = parse_words("belfry user create ada --password-stdin", Language::English);
+    let request = AccountRequest::Create {
+        name: "ada".to_owned(),
+        role: None,
+        password: None,
+    };
+    let asked = asked.unwrap().command;
+    assert_eq!(asked, Command::AccountWithPassword(request));
+    assert!(wrong("belfry user create ada --password x").contains("--password"));
 }

@@ -4,14 +4,16 @@
 //! if no server runs; the words are the same either way.
 
 use std::{
+    io::{self, BufRead, Read},
     path::{self, Path, PathBuf},
     time::Duration,
 };
 
-use belfry_env::{Clock, Random};
+use belfry_env::{Clock, Env, Random};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::{
+    accounts::{self, AccountRequest, Password},
     args::{Command, Invocation},
     config::{self, Config, Invalid},
     control, data_folder,
@@ -20,6 +22,7 @@ use crate::{
     message::Message,
     open_files::OpenFiles,
     operation::{Answer, DbRequest, Request},
+    options,
     restore::Restoring,
     serve, show, signing_key,
     text::Text,
@@ -27,6 +30,10 @@ use crate::{
 
 /// How long `belfry stop` waits: longer than the server gives its requests and its database.
 const STOP_MAX: Duration = Duration::from_mins(2);
+/// How long the tasks of a server that served one command may take to end.
+const END_MAX: Duration = Duration::from_secs(20);
+/// Longest line that a password is read from: beyond any that can be chosen.
+const PASSWORD_LINE_BYTES_MAX: u64 = 4_096;
 
 /// Runs the command; an error is the reason why it could not be done.
 pub(crate) fn run(invocation: &Invocation, text: &Text) -> Result<Exit, Message> {
@@ -57,16 +64,21 @@ pub(crate) fn run(invocation: &Invocation, text: &Text) -> Result<Exit, Message>
 
 fn run_configured(invocation: &Invocation, config: &Config, text: &Text) -> Result<Exit, Message> {
     let answer = match &invocation.command {
-        Command::Serve => return serve::serve(config),
+        Command::Serve => return serve::serve(config, text),
         Command::ConfigCheck => return Ok(check_config(config, text)),
         Command::KeyCreate => return create_key(config, text),
         Command::Stop => stop(config)?,
         Command::Status => ask_running(config, &Request::Status)?,
-        Command::DbCheck => ask_or_open(config, DbRequest::Check)?,
-        Command::DbStats => ask_or_open(config, DbRequest::Stats)?,
+        Command::DbCheck => ask_or_open(config, Request::Db(DbRequest::Check))?,
+        Command::DbStats => ask_or_open(config, Request::Db(DbRequest::Stats))?,
         Command::DbBackup(folder) => {
             let folder = absolute(folder)?;
-            ask_or_open(config, DbRequest::Backup { folder })?
+            ask_or_open(config, Request::Db(DbRequest::Backup { folder }))?
+        }
+        Command::Account(request) => ask_or_open(config, Request::Account(request.clone()))?,
+        Command::AccountWithPassword(request) => {
+            let request = with_password(request.clone(), &mut io::stdin().lock())?;
+            ask_or_open(config, Request::Account(request))?
         }
         Command::DbRestore(backup) => restore(config, backup)?,
         // Done without a configuration.
@@ -129,21 +141,71 @@ fn stop(config: &Config) -> Result<Answer, Message> {
 }
 
 /// The running server's answer, or what the database itself gives if none runs.
-fn ask_or_open(config: &Config, request: DbRequest) -> Result<Answer, Message> {
+fn ask_or_open(config: &Config, request: Request) -> Result<Answer, Message> {
     let runtime = runtime()?;
-    if let Some(answer) = ask(config, &runtime, &Request::Db(request.clone()))? {
+    if let Some(answer) = ask(config, &runtime, &request)? {
         return Ok(answer);
     }
     let folder = config.database_folder();
     if !folder.exists() {
         return Err(Message::new("db-absent").with("folder", folder.as_path()));
     }
-    alone(&runtime, |surroundings| {
-        let database = Database::open(&folder, config, surroundings)?;
-        let answer = runtime.block_on(database.perform(request));
-        database.close();
+    match request {
+        Request::Db(request) => alone(&runtime, |surroundings| {
+            let database = Database::open(&folder, config, surroundings)?;
+            let answer = runtime.block_on(database.perform(request));
+            database.close();
+            answer
+        }),
+        Request::Account(request) => act_alone(config, &runtime, request),
+        Request::Status | Request::Stop => {
+            let folder = config.general.data_folder.as_path();
+            Err(Message::new("not-running").with("folder", folder))
+        }
+    }
+}
+
+/// Does something to accounts on a server that nobody else reaches.
+fn act_alone(
+    config: &Config,
+    runtime: &Runtime,
+    request: AccountRequest,
+) -> Result<Answer, Message> {
+    let env = Env::system(runtime.handle().clone())
+        .map_err(|cause| Message::new("entropy-missing").with_text("cause", &cause))?;
+    let surroundings = Surroundings {
+        runtime,
+        clock: &env.clock,
+        random: &env.random,
+        files: OpenFiles::claim()?,
+    };
+    let key = signing_key::load(&config.signing_key_file())?;
+    let options = options::node(config, key);
+    let (node, database) = Database::open_node(config, &env, &surroundings, options)?;
+    let answer = runtime.block_on(async {
+        let answer = accounts::perform(node.users(), &env.random, request).await;
+        node.stop(END_MAX).await;
         answer
-    })
+    });
+    database.close();
+    answer.map(Answer::Account)
+}
+
+/// The request with the password that is the input's first line.
+fn with_password(
+    mut request: AccountRequest,
+    input: &mut impl BufRead,
+) -> Result<AccountRequest, Message> {
+    let mut line = String::new();
+    let read = input.take(PASSWORD_LINE_BYTES_MAX).read_line(&mut line);
+    read.map_err(|cause| Message::new("password-unread").with_text("cause", &cause))?;
+    let given = Password(line.trim_end_matches(['\r', '\n']).to_owned());
+    if let AccountRequest::Create { password, .. }
+    | AccountRequest::ResetPassword { password, .. } = &mut request
+    {
+        *password = Some(given);
+    }
+    Ok(request)
 }
 
 fn restore(config: &Config, backup: &Path) -> Result<Answer, Message> {

@@ -124,6 +124,7 @@ fn a_wrong_value_says_what_was_found_and_what_is_expected() {
             "error, warn, info, debug, trace",
         ),
         ("log.format = true", "true", "text, json"),
+        ("rooms.default_version = '2'", "'2'", "from \"3\" to \"12\""),
         (
             "listen.addresses = ['localhost:1']",
             "['localhost:1']",

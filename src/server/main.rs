@@ -4,6 +4,7 @@
 //! It exists so that everything below it is a value without an ambient world. It knows nothing of
 //! Matrix rules.
 
+mod accounts;
 mod args;
 mod commands;
 mod config;

@@ -1,7 +1,7 @@
 //! What can be asked of a server over its control socket, and what it answers.
 //!
-//! To add a request: a variant of [`Request`] (or of [`DbRequest`], if it needs the database alone
-//! and so works while the server is stopped), a variant of [`Answer`], an arm in `perform`, a
+//! To add a request: a variant of [`Request`] (or of [`DbRequest`] or [`AccountRequest`], if it needs
+//! the database alone and so works while the server is stopped), a variant of [`Answer`], an arm in `perform`, a
 //! command in `args.rs` and the words for its answer in `show.rs`.
 
 use std::{path::PathBuf, sync::Arc};
@@ -9,7 +9,13 @@ use std::{path::PathBuf, sync::Arc};
 use belfry_env::{Env, Moment};
 use serde::{Deserialize, Serialize};
 
-use crate::{database::Database, message::Message};
+use belfry_user::Users;
+
+use crate::{
+    accounts::{self, AccountAnswer, AccountRequest},
+    database::Database,
+    message::Message,
+};
 
 /// What is asked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,6 +27,8 @@ pub(crate) enum Request {
     Stop,
     /// Something of the database.
     Db(DbRequest),
+    /// Something of accounts.
+    Account(AccountRequest),
 }
 
 /// What is asked of the database, by the running server or by a command that has opened it.
@@ -46,6 +54,7 @@ pub(crate) enum Answer {
     Backup(Backup),
     /// Where the database is now.
     Restored(PathBuf),
+    Account(AccountAnswer),
 }
 
 /// How the server does.
@@ -144,17 +153,19 @@ pub(crate) struct Facts {
 pub(crate) struct Operations {
     env: Env,
     database: Arc<Database>,
+    users: Users,
     facts: Arc<Facts>,
     started: Moment,
 }
 
 impl Operations {
     /// Counts the uptime from now.
-    pub(crate) fn new(env: Env, database: Arc<Database>, facts: Facts) -> Self {
+    pub(crate) fn new(env: Env, database: Arc<Database>, users: Users, facts: Facts) -> Self {
         Self {
             started: env.clock.now(),
             env,
             database,
+            users,
             facts: Arc::new(facts),
         }
     }
@@ -168,6 +179,10 @@ impl Operations {
                 Ok(Answer::Stopping)
             }
             Request::Db(request) => self.database.perform(request).await,
+            Request::Account(request) => {
+                let done = accounts::perform(&self.users, &self.env.random, request);
+                done.await.map(Answer::Account)
+            }
         }
     }
 

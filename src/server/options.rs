@@ -5,6 +5,7 @@
 
 use std::{thread, time::Duration};
 
+use crate::config::{self, Config, RateLimit, RateLimits};
 use belfry_api::{
     About,
     edge::{EdgeOptions, TrustedProxies},
@@ -14,13 +15,8 @@ use belfry_event::SigningKey;
 use belfry_node::NodeOptions;
 use belfry_policy::Rules;
 use belfry_user::{PasswordOptions, Registration, UserOptions};
-use ruma_common::RoomVersionId;
 
-use crate::config::{self, Config, RateLimit, RateLimits};
-
-/// Passes of a password's hash over its memory, and lanes: what RFC 9106 has for machines where
-/// memory is scarce.
-const PASSWORD_PASSES: u32 = 3;
+/// Lanes of a password's hash: one sign-in takes one processor.
 const PASSWORD_LANES: u32 = 1;
 /// Sign-ins that wait until a password can be checked; more are refused.
 const PASSWORD_WAITING_MAX: usize = 64;
@@ -36,7 +32,7 @@ pub(crate) fn node(config: &Config, signing_key: SigningKey) -> NodeOptions {
             rates: rates(&config.rate_limits),
         },
         about: About {
-            default_room_version: RoomVersionId::V12,
+            default_room_version: config.rooms.default_version.clone(),
         },
     }
 }
@@ -55,7 +51,7 @@ fn users(config: &Config) -> UserOptions {
         password: PasswordOptions {
             memory_kib: u32::try_from(accounts.password_hash_memory_mib.get() << 10)
                 .unwrap_or(u32::MAX),
-            passes: PASSWORD_PASSES,
+            passes: u32::try_from(accounts.password_hash_passes.get()).unwrap_or(u32::MAX),
             lanes: PASSWORD_LANES,
             running_max: thread::available_parallelism().map_or(1, usize::from),
             waiting_max: PASSWORD_WAITING_MAX,

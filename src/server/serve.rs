@@ -18,15 +18,17 @@ use tokio::{
 };
 
 use crate::{
+    accounts,
     config::Config,
     control, data_folder,
     database::{Database, Surroundings},
-    exit::Exit,
+    exit::{Exit, print},
     listen,
     message::Message,
     open_files::OpenFiles,
     operation::{Facts, Operations},
     options, signing_key, telemetry,
+    text::Text,
 };
 
 /// How long requests that are under way may take to end once the server stops.
@@ -35,7 +37,7 @@ const DRAIN_MAX: Duration = Duration::from_secs(20);
 const THREADS_MAX: Duration = Duration::from_secs(1);
 
 /// Runs the server until it is told to stop.
-pub(crate) fn serve(config: &Config) -> Result<Exit, Message> {
+pub(crate) fn serve(config: &Config, text: &Text) -> Result<Exit, Message> {
     telemetry::start(&config.log);
     let files = OpenFiles::claim()?;
     let runtime = runtime(config)?;
@@ -44,6 +46,9 @@ pub(crate) fn serve(config: &Config) -> Result<Exit, Message> {
     let signals = Signals::listen().map_err(|cause| unstartable(&cause))?;
     let server = Server::start(config, &runtime, &env, files)?;
     let (database, control) = (Arc::clone(&server.database), Arc::clone(&server.control));
+    for line in &server.greeting {
+        print(&text.say(line));
+    }
     runtime.block_on(server.live(&env, signals));
     database.close();
     // Only now: until the socket is gone, `belfry stop` waits.
@@ -61,6 +66,8 @@ struct Server {
     operations: Operations,
     control: Arc<control::Listener>,
     sockets: Vec<TcpListener>,
+    /// What whoever started it is told.
+    greeting: Vec<Message>,
     /// Connections that each socket may have.
     connections_max: usize,
 }
@@ -100,10 +107,18 @@ impl Server {
             signing_key,
             listening: addresses.map(|address| address.to_string()).collect(),
         };
+        let greeting = greeting(
+            &facts,
+            runtime.block_on(accounts::first_token(node.users()))?,
+        );
         let places = usize::try_from(files.connections).unwrap_or(usize::MAX);
         Ok(Self {
+            operations: {
+                let users = node.users().clone();
+                Operations::new(env.clone(), Arc::clone(&database), users, facts)
+            },
             node,
-            operations: Operations::new(env.clone(), Arc::clone(&database), facts),
+            greeting,
             database,
             control,
             connections_max: (places / sockets.len().max(1)).max(1),
@@ -161,6 +176,20 @@ fn listen(config: &Config, runtime: &Runtime) -> Result<Vec<TcpListener>, Messag
             })
     };
     config.listen.addresses.iter().map(bind).collect()
+}
+
+/// Where the server is, and how to make its first account if there is none.
+fn greeting(facts: &Facts, first_token: Option<String>) -> Vec<Message> {
+    let serving = |address: &String| {
+        Message::new("serving")
+            .with("name", facts.server_name.as_str())
+            .with("url", format!("http://{address}"))
+    };
+    let mut lines: Vec<_> = facts.listening.iter().map(serving).collect();
+    if let Some(token) = first_token {
+        lines.push(Message::new("first-token").with("token", token));
+    }
+    lines
 }
 
 fn unstartable(cause: &io::Error) -> Message {

@@ -1,6 +1,8 @@
 //! Answers in words and columns, or in JSON for programs.
 
-use std::cmp::Reverse;
+mod accounts;
+
+use std::{array, cmp::Reverse};
 
 use crate::{
     exit::Exit,
@@ -22,6 +24,7 @@ pub(crate) fn in_words(answer: &Answer, text: &Text) -> String {
         Answer::Restored(folder) => {
             text.say(&Message::new("restored").with("folder", folder.as_path()))
         }
+        Answer::Account(answer) => accounts::in_words(answer, text),
     }
 }
 
@@ -133,14 +136,20 @@ fn tables(stats: &Stats, text: &Text) -> String {
 }
 
 /// A blank line, then the lines in columns: the first to the left, the others to the right.
-fn columns(lines: &[[String; 4]]) -> String {
-    let width = |column: usize| {
+fn columns<const COUNT: usize>(lines: &[[String; COUNT]]) -> String {
+    let widths: [usize; COUNT] = array::from_fn(|column| {
         let cells = lines.iter().filter_map(|line| line.get(column));
         cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
-    };
-    let [first, second, third, fourth] = [0, 1, 2, 3].map(width);
-    let line = |[name, one, two, three]: &[String; 4]| {
-        format!("\n{name:first$}  {one:>second$}  {two:>third$}  {three:>fourth$}")
+    });
+    let line = |cells: &[String; COUNT]| {
+        let cells = cells.iter().zip(widths).enumerate();
+        let cells: Vec<_> = cells
+            .map(|(column, (cell, width))| match column {
+                0 => format!("\n{cell:width$}"),
+                _ => format!("  {cell:>width$}"),
+            })
+            .collect();
+        cells.concat()
     };
     let lines: Vec<_> = lines.iter().map(line).collect();
     format!("\n{}", lines.concat())

@@ -8,7 +8,7 @@
 use std::{net::SocketAddr, path::PathBuf};
 
 use ipnet::IpNet;
-use ruma_common::OwnedServerName;
+use ruma_common::{OwnedServerName, RoomVersionId};
 
 use super::{
     source::Source,
@@ -91,13 +91,21 @@ sections! {
     /// Accounts.
     accounts: Accounts = "accounts" {
         /// Who may make one.
-        registration: Registration = Raw::Text("closed"),
+        registration: Registration = Raw::Text("token"),
         /// How long a client goes on without refreshing its token, if it can.
         access_token_life_minutes: Whole<1, 525_600> = Raw::Number(1_440),
         /// The shortest password that may be chosen.
         password_chars_min: Whole<1, 128> = Raw::Number(8),
         /// Memory that checking one password takes.
         password_hash_memory_mib: Whole<8, 1_024> = Raw::Number(64),
+        /// How often all of that memory is passed over.
+        password_hash_passes: Whole<1, 100> = Raw::Number(3),
+    }
+
+    /// Rooms.
+    rooms: Rooms = "rooms" {
+        /// The version of rooms whose creator names none.
+        default_version: RoomVersionId = Raw::Text("12"),
     }
 
     /// How often things may happen.

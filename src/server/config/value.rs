@@ -7,8 +7,9 @@ use std::{
     time::Duration,
 };
 
+use belfry_event::RoomRules;
 use ipnet::IpNet;
-use ruma_common::OwnedServerName;
+use ruma_common::{OwnedServerName, RoomVersionId};
 use toml::de::DeValue;
 
 use crate::message::Message;
@@ -142,6 +143,16 @@ impl Setting for OwnedServerName {
         raw.text()
             .and_then(|name| name.try_into().ok())
             .ok_or_else(|| Message::new("expected-server-name"))
+    }
+}
+
+/// A version that this build can create rooms of.
+impl Setting for RoomVersionId {
+    fn read(raw: Raw<'_>, _: &Context<'_>) -> Result<Self, Message> {
+        raw.text()
+            .and_then(|version| Self::try_from(version).ok())
+            .filter(|version| RoomRules::new(version).is_some())
+            .ok_or_else(|| Message::new("expected-room-version"))
     }
 }
 

@@ -22,7 +22,7 @@ fn address(place: &Place) -> String {
 }
 
 /// Status and body of the answer to one request.
-fn ask(place: &Place, head: &str, body: &Value) -> (u16, Value) {
+pub(crate) fn ask(place: &Place, head: &str, body: &Value) -> (u16, Value) {
     let mut stream = TcpStream::connect(address(place)).unwrap();
     let body = if body.is_null() {
         String::new()
@@ -78,7 +78,7 @@ fn what_the_server_speaks_is_answered() {
 
 #[test]
 fn accounts_are_made_only_where_registration_is_open_and_outlive_a_restart() {
-    let place = Place::new();
+    let place = Place::with("[accounts]\nregistration = \"closed\"\n");
     let server = place.start();
     assert_eq!(register(&place).0, 403);
     server.stop();

@@ -4,6 +4,8 @@
 //! and for processes to end. Every process that a test starts it also ends.
 
 #[cfg(test)]
+mod accounts;
+#[cfg(test)]
 mod configuration;
 #[cfg(test)]
 mod database;

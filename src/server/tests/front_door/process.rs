@@ -90,7 +90,7 @@ addresses = [\"127.0.0.1:0\"]
         let log = self.path("log");
         let child = command
             .env("NOTIFY_SOCKET", &socket)
-            .stdout(Stdio::null())
+            .stdout(File::create(self.path("out")).unwrap())
             .stderr(File::create(&log).unwrap())
             .spawn()
             .unwrap();
@@ -98,6 +98,7 @@ addresses = [\"127.0.0.1:0\"]
             child,
             notices,
             log,
+            out: self.path("out"),
         };
         assert_eq!(server.notice(), "READY=1", "{}", server.log());
         server
@@ -113,7 +114,7 @@ pub(crate) struct Ran {
 }
 
 impl Ran {
-    fn of(output: Output) -> Self {
+    pub(crate) fn of(output: Output) -> Self {
         Self {
             code: output.status.code(),
             out: String::from_utf8(output.stdout).unwrap(),
@@ -143,6 +144,7 @@ pub(crate) struct Server {
     child: Child,
     notices: UnixDatagram,
     log: PathBuf,
+    out: PathBuf,
 }
 
 impl Server {
@@ -161,6 +163,11 @@ impl Server {
 
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(&self.log).unwrap()
+    }
+
+    /// What it printed.
+    pub(crate) fn out(&self) -> String {
+        fs::read_to_string(&self.out).unwrap()
     }
 
     pub(crate) fn signal(&self, signal: Signal) {
