@@ -5,43 +5,25 @@
 //! endpoints, and does what it may not. It knows nothing of what is checked.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use belfry_env::{Clock, Env};
 use belfry_room::{MemberAct, Preset, RoomError};
-use ruma_common::{OwnedEventId, OwnedRoomId, OwnedUserId, RoomVersionId};
+use ruma_common::{OwnedRoomId, OwnedUserId, RoomVersionId};
 use serde_json::json;
 
 use crate::act::Act;
+use crate::board::{Board, Known};
 use crate::dice::Dice;
 use crate::door::{Answer, Creation, Door, Told};
 use crate::history::Diary;
 use crate::plan::Plan;
+use crate::shared::Shared;
 use crate::weather::Weather;
 
 /// Rounds of asking after the faults have stopped, beyond which a client has been let down.
 const LAST_TRIES_MAX: u32 = 40;
-
-/// A room that somebody has told of.
-#[derive(Debug, Clone)]
-struct Known {
-    room: OwnedRoomId,
-    creator: OwnedUserId,
-    version: RoomVersionId,
-}
-
-/// What the clients tell each other. Cheap to clone; clones share it.
-#[derive(Clone, Default)]
-pub(crate) struct Board(Arc<Mutex<Posted>>);
-
-#[derive(Default)]
-struct Posted {
-    rooms: Vec<Known>,
-    wanted: usize,
-    events: Vec<(OwnedRoomId, OwnedEventId)>,
-    transactions: BTreeMap<(u64, OwnedRoomId, &'static str), u64>,
-}
 
 /// What a client is made of.
 #[derive(Clone)]
@@ -61,7 +43,7 @@ pub(crate) struct Client {
 
 /// Rooms that a client believes to be in. Cheap to clone; clones share it.
 #[derive(Clone, Default)]
-pub(crate) struct Entered(Arc<Mutex<BTreeMap<OwnedRoomId, Known>>>);
+pub(crate) struct Entered(Shared<BTreeMap<OwnedRoomId, Known>>);
 
 /// What kind of thing to do.
 #[derive(Debug, Clone, Copy)]
@@ -123,7 +105,7 @@ impl Client {
             return;
         };
         if !entered && self.dice.chance(850) {
-            let join = self.member(&known, MemberAct::Join, self.door.user.clone());
+            let join = Self::member(&known, MemberAct::Join, self.door.user.clone());
             return self.enter(mark, &known, join).await;
         }
         match self.dice.weighted(&MOODS) {
@@ -139,7 +121,7 @@ impl Client {
 
     /// A room, and whether the client believes to be in it: mostly such a one.
     fn room(&self) -> Option<(Known, bool)> {
-        let entered = self.entered.0.lock().unwrap();
+        let entered = self.entered.0.lock();
         let rooms: Vec<_> = entered.values().cloned().collect();
         if !rooms.is_empty() && self.dice.chance(800) {
             return Some((self.dice.pick(&rooms).clone(), true));
@@ -157,7 +139,7 @@ impl Client {
     }
 
     fn believe(&self, known: &Known, inside: bool) {
-        let mut entered = self.entered.0.lock().unwrap();
+        let mut entered = self.entered.0.lock();
         if inside {
             entered.insert(known.room.clone(), known.clone());
         } else {
@@ -372,7 +354,7 @@ impl Client {
         })
     }
 
-    fn member(&self, known: &Known, act: MemberAct, target: OwnedUserId) -> Act {
+    fn member(known: &Known, act: MemberAct, target: OwnedUserId) -> Act {
         let room = known.room.clone();
         Act::Member { room, act, target }
     }
@@ -394,7 +376,7 @@ impl Client {
         } else {
             self.dice.pick(&self.people).clone()
         };
-        self.member(known, act, target)
+        Self::member(known, act, target)
     }
 
     async fn redact(&self, mark: String) {
@@ -436,46 +418,5 @@ impl Client {
                 content: json!({"mark": mark}),
             },
         }
-    }
-}
-
-impl Board {
-    /// Whether another room is to be created; if so, the caller is to do it.
-    fn wants_room(&self, rooms: usize) -> bool {
-        let mut posted = self.0.lock().unwrap();
-        let wants = posted.wanted < rooms;
-        posted.wanted += usize::from(wants);
-        wants
-    }
-
-    fn want_again(&self) {
-        self.0.lock().unwrap().wanted -= 1;
-    }
-
-    /// How many transactions the device has made at this endpoint, this one among them.
-    fn count(&self, endpoint: (u64, OwnedRoomId, &'static str)) -> u64 {
-        let mut posted = self.0.lock().unwrap();
-        let count = posted.transactions.entry(endpoint).or_default();
-        *count += 1;
-        *count
-    }
-
-    fn tell(&self, room: Known) {
-        self.0.lock().unwrap().rooms.push(room);
-    }
-
-    fn tell_event(&self, room: &OwnedRoomId, event: &OwnedEventId) {
-        let event = (room.clone(), event.clone());
-        self.0.lock().unwrap().events.push(event);
-    }
-
-    fn room(&self, dice: &Dice) -> Option<Known> {
-        let posted = self.0.lock().unwrap();
-        (!posted.rooms.is_empty()).then(|| dice.pick(&posted.rooms).clone())
-    }
-
-    fn event(&self, dice: &Dice) -> Option<(OwnedRoomId, OwnedEventId)> {
-        let posted = self.0.lock().unwrap();
-        (!posted.events.is_empty()).then(|| dice.pick(&posted.events).clone())
     }
 }

@@ -5,7 +5,7 @@
 //! happens after it is seen by anybody. It knows nothing of rooms, and of what the commits hold.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use belfry_data::{
@@ -18,6 +18,7 @@ use tokio::select;
 
 use crate::dice::Dice;
 use crate::plan::{Doom, Plan, Point};
+use crate::shared::Shared;
 use crate::signal::Signal;
 use crate::trace::Trace;
 use crate::weather::{ReadFate, Weather};
@@ -54,7 +55,7 @@ struct Inner {
     stalls: u64,
     doom: Option<Doom>,
     fate: Signal<Fate>,
-    state: Mutex<State>,
+    state: Shared<State>,
 }
 
 #[derive(Default)]
@@ -66,6 +67,8 @@ struct State {
     flights: BTreeMap<Key, usize>,
     flights_max: usize,
     runaway: Option<&'static str>,
+    /// The doom, once it has come by a commit.
+    struck: Option<Point>,
 }
 
 /// What a disk is made of.
@@ -93,7 +96,7 @@ impl Disk {
             stalls: plan.stalls,
             doom,
             fate: Signal::new(Fate::Running),
-            state: Mutex::default(),
+            state: Shared::default(),
         }))
     }
 
@@ -119,12 +122,17 @@ impl Disk {
 
     /// The most commits that were under way for one room at the same time.
     pub(crate) fn flights_max(&self) -> usize {
-        self.0.state.lock().unwrap().flights_max
+        self.0.state.lock().flights_max
+    }
+
+    /// The doom, if it has come by a commit.
+    pub(crate) fn struck(&self) -> Option<Point> {
+        self.0.state.lock().struck
     }
 
     /// What the server did without end, if it did.
     pub(crate) fn runaway(&self) -> Option<&'static str> {
-        self.0.state.lock().unwrap().runaway
+        self.0.state.lock().runaway
     }
 
     /// Syncs what is queued, again and again, until the life ends.
@@ -160,9 +168,9 @@ impl Disk {
             _ => doom.commit == number,
         });
         if comes {
-            self.0
-                .trace
-                .note(format_args!("doom: {point:?} at commit {number}"));
+            let trace = &self.0.trace;
+            trace.note(format_args!("doom: {point:?} at commit {number}"));
+            self.0.state.lock().struck = Some(point);
         }
         comes
     }
@@ -194,13 +202,13 @@ impl Inner {
     }
 
     fn settle(&self, count: usize) -> u64 {
-        let mut state = self.state.lock().unwrap();
+        let mut state = self.state.lock();
         state.settled += count as u64;
         state.settled
     }
 
     fn count_read(&self, disk: &Disk) {
-        let mut state = self.state.lock().unwrap();
+        let mut state = self.state.lock();
         state.reads += 1;
         if state.reads > READS_MAX {
             state.runaway = Some("reads without end");
@@ -210,7 +218,7 @@ impl Inner {
     }
 
     fn count_commit(&self, disk: &Disk) -> u64 {
-        let mut state = self.state.lock().unwrap();
+        let mut state = self.state.lock();
         state.submitted += 1;
         let number = state.submitted;
         if number > COMMITS_MAX {
@@ -224,7 +232,7 @@ impl Inner {
     fn launch(self: &Arc<Self>, commit: &Commit) -> Flight {
         let room = room_of(commit);
         if let Some(room) = &room {
-            let mut state = self.state.lock().unwrap();
+            let mut state = self.state.lock();
             let flights = state.flights.entry(room.clone()).or_default();
             *flights += 1;
             let flights = *flights;
@@ -245,7 +253,7 @@ struct Flight {
 
 impl Drop for Flight {
     fn drop(&mut self) {
-        let mut state = self.disk.state.lock().unwrap();
+        let mut state = self.disk.state.lock();
         if let Some(room) = &self.room
             && let Some(flights) = state.flights.get_mut(room)
         {

@@ -3,13 +3,14 @@
 //! It exists so that checkers compare what clients were told with what the database holds. It
 //! knows nothing of the server.
 
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::MutexGuard;
 
 use belfry_env::Clock;
 use ruma_common::{OwnedEventId, OwnedRoomId, OwnedUserId};
 
 use crate::act::Act;
 use crate::door::{Answer, Told};
+use crate::shared::Shared;
 use crate::trace::Trace;
 
 /// One thing that a client did, with every time that it asked for it.
@@ -89,7 +90,7 @@ impl History {
 /// Writes the history. Cheap to clone; clones write the same.
 #[derive(Clone)]
 pub(crate) struct Diary {
-    history: Arc<Mutex<History>>,
+    history: Shared<History>,
     clock: Clock,
     trace: Trace,
 }
@@ -98,14 +99,14 @@ impl Diary {
     /// Nothing has happened yet.
     pub(crate) fn new(clock: &Clock, trace: &Trace) -> Self {
         Self {
-            history: Arc::default(),
+            history: Shared::default(),
             clock: clock.clone(),
             trace: trace.clone(),
         }
     }
 
     fn lock(&self) -> MutexGuard<'_, History> {
-        self.history.lock().unwrap()
+        self.history.lock()
     }
 
     /// A client is about to do something; the number to speak of it.

@@ -4,21 +4,22 @@
 //! It knows nothing of which problems are explained.
 
 use std::fmt::{Debug, Write};
-use std::sync::{Arc, Mutex};
 
 use tracing::field::{Field, Visit};
 use tracing::metadata::LevelFilter;
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Metadata, Subscriber};
 
+use crate::shared::Shared;
+
 /// What was logged. Cheap to clone; clones share it.
 #[derive(Clone, Default)]
-pub(crate) struct Logs(Arc<Mutex<Vec<String>>>);
+pub(crate) struct Logs(Shared<Vec<String>>);
 
 impl Logs {
     /// Takes out what was logged so far.
     pub(crate) fn take(&self) -> Vec<String> {
-        std::mem::take(&mut self.0.lock().unwrap())
+        std::mem::take(&mut self.0.lock())
     }
 
     /// Runs `body`, listening.
@@ -49,7 +50,7 @@ impl Subscriber for Listener {
     fn event(&self, event: &Event<'_>) {
         let mut line = Line(event.metadata().level().to_string());
         event.record(&mut line);
-        self.0.0.lock().unwrap().push(line.0);
+        self.0.0.lock().push(line.0);
     }
 
     fn enter(&self, _: &Id) {}

@@ -6,49 +6,48 @@
 //! door (`door`); further servers are further values of `server::Server`.
 
 mod act;
+mod board;
 mod checks;
 mod client;
+mod determinism;
 mod dice;
 mod digest;
 mod disk;
 mod door;
+mod forged;
+mod found;
 mod history;
 mod logs;
 mod plan;
+mod scenarios;
 mod seeds;
 mod server;
+mod setup;
+mod shared;
 mod signal;
+mod tally;
+mod tampered;
 mod trace;
 mod view;
 mod weather;
 mod world;
 
-/// Tests that share the seeds, so that they use every core.
-const SHARDS: u64 = 4;
-
-fn shard(number: u64) {
-    let happened = seeds::run_shard(number, SHARDS);
-    for (what, count) in happened {
-        println!("{count:>8} {what}");
-    }
-}
-
 #[test]
 fn seeds_first_share() {
-    shard(0);
+    seeds::run_share(0);
 }
 
 #[test]
 fn seeds_second_share() {
-    shard(1);
+    seeds::run_share(1);
 }
 
 #[test]
 fn seeds_third_share() {
-    shard(2);
+    seeds::run_share(2);
 }
 
 #[test]
 fn seeds_fourth_share() {
-    shard(3);
+    seeds::run_share(3);
 }

@@ -4,7 +4,7 @@
 //! further servers are further values of this type. It knows nothing of who talks to it, and of
 //! what is checked.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use belfry_data::{Engine, Incarnation, OpenError, open};
@@ -14,6 +14,7 @@ use belfry_room::{Identity, Rooms};
 use ruma_common::{MilliSecondsSinceUnixEpoch, OwnedServerName};
 
 use crate::disk::Disk;
+use crate::shared::Shared;
 
 const KEY_VERSION: &str = "sim";
 /// How long a life waits before it tries again to open its database.
@@ -32,7 +33,7 @@ pub(crate) struct Life {
 pub(crate) struct Server {
     pub(crate) name: OwnedServerName,
     key_seed: [u8; 32],
-    life: Arc<Mutex<Option<Life>>>,
+    life: Shared<Option<Life>>,
 }
 
 impl Server {
@@ -41,7 +42,7 @@ impl Server {
         Self {
             name: name.try_into().expect("a server name"),
             key_seed,
-            life: Arc::default(),
+            life: Shared::default(),
         }
     }
 
@@ -82,17 +83,17 @@ impl Server {
         };
         let rooms = Rooms::new(engine, env.clone(), identity);
         let life = Life { env, rooms, disk };
-        *self.life.lock().unwrap() = Some(life.clone());
+        *self.life.lock() = Some(life.clone());
         life
     }
 
     /// The server is not there any more.
     pub(crate) fn gone(&self) {
-        *self.life.lock().unwrap() = None;
+        *self.life.lock() = None;
     }
 
     /// The present life, if the server is there.
     pub(crate) fn life(&self) -> Option<Life> {
-        self.life.lock().unwrap().clone()
+        self.life.lock().clone()
     }
 }

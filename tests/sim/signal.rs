@@ -4,45 +4,44 @@
 //! a source that no seed reaches; this wakes them in the order in which they came. It knows nothing
 //! of the values.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use tokio::sync::Notify;
 
+use crate::shared::Shared;
+
 /// The value. Cheap to clone; clones share it.
 #[derive(Clone, Default)]
-pub(crate) struct Signal<T>(Arc<Shared<T>>);
-
-#[derive(Default)]
-struct Shared<T> {
-    value: Mutex<T>,
-    changed: Notify,
+pub(crate) struct Signal<T> {
+    value: Shared<T>,
+    changed: Arc<Notify>,
 }
 
 impl<T: Copy> Signal<T> {
     /// With this value at first.
     pub(crate) fn new(value: T) -> Self {
-        Self(Arc::new(Shared {
-            value: Mutex::new(value),
-            changed: Notify::new(),
-        }))
+        Self {
+            value: Shared::new(value),
+            changed: Arc::default(),
+        }
     }
 
     /// The value now.
     pub(crate) fn get(&self) -> T {
-        *self.0.value.lock().unwrap()
+        *self.value.lock()
     }
 
     /// Changes the value, and wakes whoever waits.
     pub(crate) fn set(&self, value: T) {
-        *self.0.value.lock().unwrap() = value;
-        self.0.changed.notify_waiters();
+        *self.value.lock() = value;
+        self.changed.notify_waiters();
     }
 
     /// Returns once the value is one that is waited for.
     pub(crate) async fn until(&self, awaited: impl Fn(T) -> bool) -> T {
         loop {
             // Before looking, so that no change is missed in between.
-            let changed = self.0.changed.notified();
+            let changed = self.changed.notified();
             let value = self.get();
             if awaited(value) {
                 return value;

@@ -4,14 +4,15 @@
 //! byte by byte. It knows nothing of what it is told.
 
 use std::fmt::Display;
-use std::sync::{Arc, Mutex};
 
 use belfry_env::{Clock, Moment};
+
+use crate::shared::Shared;
 
 /// Lines in order. Cheap to clone; clones write into the same.
 #[derive(Clone)]
 pub(crate) struct Trace {
-    lines: Arc<Mutex<Vec<String>>>,
+    lines: Shared<Vec<String>>,
     clock: Clock,
 }
 
@@ -19,7 +20,7 @@ impl Trace {
     /// Empty.
     pub(crate) fn new(clock: &Clock) -> Self {
         Self {
-            lines: Arc::default(),
+            lines: Shared::default(),
             clock: clock.clone(),
         }
     }
@@ -28,11 +29,11 @@ impl Trace {
     pub(crate) fn note(&self, text: impl Display) {
         let at_ms = self.clock.now().since(Moment::default()).as_millis();
         let line = format!("{:>6}.{:03} {text}", at_ms / 1_000, at_ms % 1_000);
-        self.lines.lock().unwrap().push(line);
+        self.lines.lock().push(line);
     }
 
     /// All lines so far.
     pub(crate) fn lines(&self) -> Vec<String> {
-        self.lines.lock().unwrap().clone()
+        self.lines.lock().clone()
     }
 }

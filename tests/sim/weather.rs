@@ -4,7 +4,6 @@
 //! come to an end can be waited for. It knows nothing of crashes and of the network.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use belfry_data::Unavailable;
@@ -12,6 +11,7 @@ use belfry_env::Clock;
 use belfry_kv::Fault;
 
 use crate::dice::Dice;
+use crate::shared::Shared;
 use crate::signal::Signal;
 use crate::trace::Trace;
 
@@ -111,7 +111,7 @@ pub(crate) enum ReadFate {
 /// The faults in the air. Cheap to clone; clones share them.
 #[derive(Clone)]
 pub(crate) struct Weather {
-    state: Arc<Mutex<State>>,
+    state: Shared<State>,
     dice: Dice,
     peace: Signal<bool>,
 }
@@ -129,7 +129,7 @@ impl Weather {
             happened: BTreeMap::new(),
         };
         Self {
-            state: Arc::new(Mutex::new(state)),
+            state: Shared::new(state),
             dice,
             peace: Signal::default(),
         }
@@ -137,7 +137,7 @@ impl Weather {
 
     /// What happens to the next commit.
     pub(crate) fn commit_fate(&self) -> Fault {
-        let mut state = self.state.lock().unwrap();
+        let mut state = self.state.lock();
         let spell = state.spell;
         let unharmed = 1_000
             - [spell.conflicts, spell.applied, spell.lost]
@@ -173,7 +173,7 @@ impl Weather {
 
     /// What happens to the next read.
     pub(crate) fn read_fate(&self) -> ReadFate {
-        let mut state = self.state.lock().unwrap();
+        let mut state = self.state.lock();
         let (unreadable, slow) = (state.spell.unreadable, state.spell.slow);
         let prompt = 1_000 - unreadable - slow;
         let (name, fate) = match self
@@ -201,11 +201,11 @@ impl Weather {
         while clock.now() < end {
             let spell = self.dice.pick(&SPELLS);
             trace.note(format_args!("weather: {}", spell.name));
-            self.state.lock().unwrap().spell = spell;
+            self.state.lock().spell = spell;
             let lasts = self.dice.pause(200, 8_000);
             clock.sleep(lasts.min(end.since(clock.now()))).await;
         }
-        self.state.lock().unwrap().spell = &SPELLS[0];
+        self.state.lock().spell = &SPELLS[0];
         trace.note("weather: calm for good");
         self.peace.set(true);
     }
@@ -222,6 +222,6 @@ impl Weather {
 
     /// How often which fault happened.
     pub(crate) fn happened(&self) -> BTreeMap<&'static str, u64> {
-        self.state.lock().unwrap().happened.clone()
+        self.state.lock().happened.clone()
     }
 }

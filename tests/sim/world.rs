@@ -4,28 +4,29 @@
 //! nothing of what is right. Nothing in here draws but by the seed, and no time passes but the
 //! runtime's, which is paused: a run takes as long as its work.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use belfry_data::Engine;
 use belfry_env::{Clock, Env, Moment, SimulatedWall, Stopped};
 use belfry_kv::{Memory, Position, Recorded};
 use ruma_common::OwnedUserId;
 use tokio::runtime::Builder;
 use tokio::select;
 
+use crate::board::Board;
 use crate::checks::{self, Complaint, Evidence};
-use crate::client::{Board, Client, Entered};
+use crate::client::{Client, Entered};
 use crate::dice::Dice;
 use crate::digest::Digest;
 use crate::disk::{Disk, Fate, Parts};
-use crate::door::{Answer, Door, Link};
-use crate::history::Diary;
+use crate::door::{Door, Link};
+use crate::history::{Diary, History};
 use crate::logs::Logs;
 use crate::plan::{Doom, Plan, Point};
 use crate::server::{Life, Server};
+use crate::setup::Setup;
 use crate::signal::Signal;
+use crate::tally::Tally;
 use crate::trace::Trace;
 use crate::view::View;
 use crate::weather::Weather;
@@ -39,30 +40,16 @@ const STOP_MAX: Duration = Duration::from_mins(1);
 /// After so long without a request no worker is left.
 const IDLE: Duration = Duration::from_mins(3);
 
-/// What a test may put in the place of the right thing, to see a checker fail.
-#[derive(Clone)]
-pub(crate) struct Setup {
-    /// What stands between the server's disk and the memory engine.
-    pub(crate) engine: Arc<dyn Fn(&Arc<Memory>) -> Arc<dyn Engine>>,
-    /// Runs on the side, from the first start on.
-    pub(crate) beside: fn(&Env),
-}
-
-impl Default for Setup {
-    fn default() -> Self {
-        Self {
-            engine: Arc::new(|memory| Arc::clone(memory) as Arc<dyn Engine>),
-            beside: |_| {},
-        }
-    }
-}
-
 /// What came of a run.
 pub(crate) struct Outcome {
     pub(crate) complaints: Vec<Complaint>,
     pub(crate) trace: Vec<String>,
+    /// What the clients did and were told.
+    pub(crate) history: History,
+    /// What the database held in the end.
+    pub(crate) view: View,
     /// How often what happened.
-    pub(crate) happened: BTreeMap<String, u64>,
+    pub(crate) tally: Tally,
 }
 
 /// Runs a plan.
@@ -105,7 +92,7 @@ struct World {
     position: Position,
     digest: Digest,
     complaints: Vec<Complaint>,
-    happened: BTreeMap<String, u64>,
+    tally: Tally,
 }
 
 impl World {
@@ -128,7 +115,7 @@ impl World {
             position: Position::ZERO,
             digest: Digest::default(),
             complaints: Vec::new(),
-            happened: BTreeMap::new(),
+            tally: Tally::default(),
             plan: Arc::new(plan),
             setup: setup.clone(),
             logs: logs.clone(),
@@ -190,7 +177,7 @@ impl World {
             }
         };
         drop(self.env.tasks.spawn("wall clock", jump));
-        (self.setup.beside)(&self.env);
+        self.setup.begin(&self.env, &self.wall);
     }
 
     /// Starts the clients; the answer turns true once all of them are done.
@@ -245,10 +232,10 @@ impl World {
     /// Starts a life; the disk alone if it fails before the server is there.
     async fn start(&mut self, number: u32, doom: Option<Doom>) -> Result<(Life, Disk), Disk> {
         self.trace.note(format_args!("life {number} begins"));
-        *self.happened.entry("lives".to_owned()).or_default() += 1;
+        self.tally.add("lives", 1);
         let parts = Parts {
             memory: Arc::clone(&self.memory),
-            engine: (self.setup.engine)(&self.memory),
+            engine: self.setup.engine(&self.memory),
             weather: self.weather.clone(),
             clock: self.env.clock.clone(),
             dice: self.dice.fork(),
@@ -316,6 +303,9 @@ impl World {
             "crash: {survivors} of {at_risk} at risk survive"
         ));
         let survivors = usize::try_from(survivors).expect("a few commits");
+        let doom = disk.struck();
+        let end = doom.map_or("end: by time".to_owned(), |doom| format!("end: {doom:?}"));
+        self.tally.add(end, 1);
         let commits = self.memory.take_record();
         self.memory = Arc::new(self.memory.crash(survivors));
         self.check(&seen, &commits, disk).await;
@@ -324,6 +314,7 @@ impl World {
     /// The server is stopped in good order.
     async fn stop(&mut self, life: Life) {
         self.trace.note("stop");
+        self.tally.add("end: stop", 1);
         let Life { env, disk, .. } = life;
         let stopped = env.stop(STOP_MAX).await;
         self.trace.note(format_args!("stopped: {stopped:?}"));
@@ -439,44 +430,20 @@ impl World {
         for complaint in &self.complaints {
             self.trace.note(format_args!("COMPLAINT {complaint}"));
         }
-        self.count();
+        self.tally.add_history(&self.diary.read());
+        self.tally.add_view(&self.checked);
+        for (what, count) in self.weather.happened() {
+            self.tally.add(what, count);
+        }
+        let lived = self.env.clock.now().since(Moment::default());
+        self.tally.add("simulated seconds", lived.as_secs());
         Outcome {
             complaints: self.complaints,
             trace: self.trace.lines(),
-            happened: self.happened,
+            history: self.diary.read(),
+            view: self.checked,
+            tally: self.tally,
         }
-    }
-
-    fn count(&mut self) {
-        let mut add = |what: String, count: u64| *self.happened.entry(what).or_default() += count;
-        for (what, count) in self.weather.happened() {
-            add(what.to_owned(), count);
-        }
-        let history = self.diary.read();
-        for op in &history.ops {
-            add("acts".to_owned(), 1);
-            for (_, answer) in op.answers() {
-                add(format!("answer: {}", name(answer)), 1);
-            }
-        }
-        for (_, room) in &self.checked.rooms {
-            add(format!("room version {}", room.rules.version()), 1);
-        }
-        add("events".to_owned(), self.checked.global.len() as u64);
-        let lived = self.env.clock.now().since(Moment::default());
-        add("simulated seconds".to_owned(), lived.as_secs());
-    }
-}
-
-fn name(answer: &Answer) -> &'static str {
-    match answer {
-        Answer::Done(_) => "done",
-        Answer::Refused(_) => "refused",
-        Answer::Later(_) => "later",
-        Answer::Unsure => "unsure",
-        Answer::Unreached => "unreached",
-        Answer::Silence => "silence",
-        Answer::Broken(_) => "broken",
     }
 }
 

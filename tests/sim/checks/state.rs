@@ -17,9 +17,9 @@ use crate::view::{RoomView, View};
 
 pub(crate) fn check(evidence: &Evidence<'_>, voice: &mut Voice<'_>) {
     for (id, room) in &evidence.view.rooms {
-        let fold = fold(id, room, voice);
-        current(id, room, &fold, voice);
-        members(id, room, &fold, evidence.view, voice);
+        let sum = fold(id, room, voice);
+        current(id, room, &sum, voice);
+        members(id, room, &sum, evidence.view, voice);
         redactions(id, room, voice);
     }
 }
@@ -32,10 +32,10 @@ struct Fold {
 }
 
 fn fold(id: &RoomId, room: &RoomView, voice: &mut Voice<'_>) -> Fold {
-    let (mut fold, mut set, mut root) = (Fold::default(), WorkingSet::new(), Root::EMPTY);
+    let (mut fold, mut trees, mut state) = (Fold::default(), WorkingSet::new(), Root::EMPTY);
     for event in &room.log {
         let (hash, row) = (event.pdu.hash(), &event.stored.row);
-        voice.expect(row.state_before == Some(root), || {
+        voice.expect(row.state_before == Some(state), || {
             format!("{id}: {hash:?} is stored with another state before it")
         });
         voice.expect(row.acceptance == Acceptance::Accepted, || {
@@ -46,8 +46,8 @@ fn fold(id: &RoomId, room: &RoomView, voice: &mut Voice<'_>) -> Fold {
         };
         let kind = event.pdu.event_type().to_string();
         let tuple = StateTuple::new(kind, key).expect("short names");
-        root = set
-            .set(root, tuple.clone(), hash)
+        state = trees
+            .set(state, tuple.clone(), hash)
             .expect("all nodes are here");
         let membership = Membership::from_content(event.pdu.content_json());
         if let (true, Some(membership)) = (tuple.event_type() == "m.room.member", membership) {
@@ -56,7 +56,7 @@ fn fold(id: &RoomId, room: &RoomView, voice: &mut Voice<'_>) -> Fold {
         }
         fold.entries.insert(tuple, hash);
     }
-    voice.expect(room.head.state == root, || {
+    voice.expect(room.head.state == state, || {
         format!("{id}: the head has another state")
     });
     fold
