@@ -54,7 +54,11 @@ mod lazy_tests;
 #[cfg(test)]
 mod membership_tests;
 #[cfg(test)]
+mod read_tests;
+#[cfg(test)]
 mod sync_tests;
+#[cfg(test)]
+mod visibility_tests;
 
 pub use audience::AUDIENCE_USERS_MAX;
 pub use belfry_data::Membership;
