@@ -54,6 +54,8 @@ mod lazy_tests;
 #[cfg(test)]
 mod membership_tests;
 #[cfg(test)]
+mod notifier_tests;
+#[cfg(test)]
 mod read_tests;
 #[cfg(test)]
 mod sync_tests;
