@@ -50,6 +50,10 @@ mod fixture;
 #[cfg(test)]
 mod fold_tests;
 #[cfg(test)]
+mod graph_fixture;
+#[cfg(test)]
+mod graph_tests;
+#[cfg(test)]
 mod lazy_tests;
 #[cfg(test)]
 mod membership_tests;
