@@ -415,3 +415,41 @@ async fn a_transaction_that_changed_nothing_changes_nothing_later() {
     );
     server.stop().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_repeats_no_answer_that_did_not_come_true() {
+    let server = Server::new();
+    let room = server.room(Preset::PrivateChat).await;
+    let before = server.log(&room).await.len();
+    server.engine.hold(true);
+    server.engine.set_faults(|_| Fault::Conflict);
+    let send = || {
+        let (rooms, room) = (server.rooms.clone(), room.clone());
+        let txn = Txn {
+            user: alice().to_owned(),
+            device: "D".into(),
+            scope: "send".to_owned(),
+            id: "1".to_owned(),
+        };
+        let append = Append {
+            txn: Some(txn),
+            ..append(alice(), message("once"))
+        };
+        let sent = async move { rooms.append(&room, append).await };
+        server.env.tasks.spawn("send", sent)
+    };
+    let pause = || server.env.clock.sleep(Duration::from_millis(1));
+    let one = send();
+    pause().await;
+    let two = send();
+    pause().await;
+    server.env.shutdown.begin();
+    pause().await;
+    server.engine.sync();
+    for task in [one, two] {
+        let told = task.await.unwrap();
+        assert!(matches!(told, Err(RoomError::Unavailable(_))), "{told:?}");
+    }
+    assert_eq!(server.log(&room).await.len(), before);
+    server.stop().await;
+}

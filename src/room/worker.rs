@@ -234,12 +234,20 @@ impl Worker {
         while let Ok(job) = self.inbox.try_recv() {
             job.refuse(stopping.clone());
         }
+        let mut failed = None;
         while let Some(Flight { batch, commit }) = self.flights.pop_front() {
-            match commit.await {
-                Ok(_) => batch.answer(),
-                Err(CommitError::Unknown(_)) => batch.refuse(&RoomError::Unsure),
-                Err(_) => batch.refuse(&stopping),
-            }
+            let error = match (commit.await, &failed) {
+                // Without a commit of its own, it is as good as what it was planned on.
+                (Ok(_), Some(error)) if !batch.writes() => RoomError::clone(error),
+                (Ok(_), _) => {
+                    batch.answer();
+                    continue;
+                }
+                (Err(CommitError::Unknown(_)), _) => RoomError::Unsure,
+                (Err(_), _) => stopping.clone(),
+            };
+            batch.refuse(&error);
+            failed = Some(error);
         }
     }
 }
