@@ -26,6 +26,8 @@ pub const MAILBOX_JOBS_MAX: usize = 512;
 pub const WORKERS_MAX: usize = 10_000;
 /// How often a new room's ID is drawn anew when it is taken.
 const FOUNDING_ATTEMPTS_MAX: u32 = 4;
+/// A clock that shows so much less than the last create event says was set back.
+const FOUNDED_AHEAD_MAX_MS: u64 = 1_000;
 /// Characters of the local part of room IDs, before room version 12.
 const ROOM_ID_CHARACTERS: usize = 18;
 
@@ -114,9 +116,9 @@ impl Rooms {
             ..
         } = &*self.0;
         let now_ms = env.clock.wall_ms();
-        let last = last_founded_ms
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |last| {
-                Some(now_ms.max(last + 1))
+        let last_ms = last_founded_ms
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |last_ms| {
+                Some(founding_ms(last_ms, now_ms))
             })
             .unwrap_or_default();
         let room_id = format!(
@@ -129,7 +131,7 @@ impl Rooms {
             rules,
             Arc::clone(request),
             &room_id,
-            now_ms.max(last + 1),
+            founding_ms(last_ms, now_ms),
         )
     }
 
@@ -193,5 +195,34 @@ fn hand(worker: &mpsc::Sender<Job>, job: Job) -> Result<Option<Job>, RoomError> 
         Ok(()) => Ok(None),
         Err(TrySendError::Full(_)) => Err(RoomError::Busy),
         Err(TrySendError::Closed(job)) => Ok(Some(job)),
+    }
+}
+
+/// The timestamp of a create event, given the one before: now, but not the same. After the clock
+/// was set back it may be one of long ago again; if that makes an equal event, another is tried.
+fn founding_ms(last_ms: u64, now_ms: u64) -> u64 {
+    if now_ms.saturating_add(FOUNDED_AHEAD_MAX_MS) < last_ms {
+        now_ms
+    } else {
+        now_ms.max(last_ms.saturating_add(1))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rooms_of_one_millisecond_are_told_apart() {
+        assert_eq!(founding_ms(0, 5_000), 5_000);
+        assert_eq!(founding_ms(5_000, 5_000), 5_001);
+        assert_eq!(founding_ms(5_001, 5_000), 5_002);
+    }
+
+    #[test]
+    fn a_room_made_while_the_clock_was_wrong_does_not_date_the_next() {
+        let day_ms = 24 * 3_600 * 1_000;
+        assert_eq!(founding_ms(5_000 + day_ms, 5_000), 5_000);
+        assert_eq!(founding_ms(5_000, 5_000 + day_ms), 5_000 + day_ms);
     }
 }
