@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use belfry_env::{Clock, Env};
 use belfry_room::{MemberAct, Preset, RoomError};
-use ruma_common::{OwnedRoomId, OwnedUserId, RoomVersionId};
+use ruma_common::{OwnedRoomAliasId, OwnedRoomId, OwnedUserId, RoomVersionId};
 use serde_json::json;
 
 use crate::act::Act;
@@ -24,6 +24,12 @@ use crate::weather::Weather;
 
 /// Rounds of asking after the faults have stopped, beyond which a client has been let down.
 const LAST_TRIES_MAX: u32 = 40;
+
+/// The aliases that clients want for their rooms.
+pub(crate) fn aliases() -> [OwnedRoomAliasId; 3] {
+    ["#one:x.example", "#two:x.example", "#three:x.example"]
+        .map(|alias| alias.try_into().expect("an alias"))
+}
 
 /// What a client is made of.
 #[derive(Clone)]
@@ -161,6 +167,7 @@ impl Client {
             preset: self.dice.weighted(&presets),
             name: mark.clone(),
             topic: self.dice.chance(500).then(|| "A topic".to_owned()),
+            alias: self.dice.chance(400).then(|| self.alias()),
             invite: others.filter(|_| self.dice.chance(600)).cloned().collect(),
             is_direct: self.dice.chance(200),
         };
@@ -178,6 +185,11 @@ impl Client {
             }
             _ => self.board.want_again(),
         }
+    }
+
+    /// One of few aliases, so that it may be taken.
+    fn alias(&self) -> OwnedRoomAliasId {
+        self.dice.pick(&aliases()).clone()
     }
 
     fn begin(&self, mark: &str, act: Act) -> usize {

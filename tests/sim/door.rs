@@ -12,7 +12,9 @@ use belfry_room::{
     Append, Appended, Change, CreateRoom, MemberAct, Membership, Preset, Profile, RoomError, Rooms,
     Txn,
 };
-use ruma_common::{OwnedEventId, OwnedRoomId, OwnedUserId, RoomVersionId, UserId};
+use ruma_common::{
+    OwnedEventId, OwnedRoomAliasId, OwnedRoomId, OwnedUserId, RoomVersionId, UserId,
+};
 use serde_json::value::to_raw_value;
 use serde_json::{Map, Value};
 use tokio::select;
@@ -79,6 +81,7 @@ pub(crate) struct Creation {
     pub(crate) preset: Preset,
     pub(crate) name: String,
     pub(crate) topic: Option<String>,
+    pub(crate) alias: Option<OwnedRoomAliasId>,
     pub(crate) invite: Vec<OwnedUserId>,
     pub(crate) is_direct: bool,
 }
@@ -93,7 +96,7 @@ impl Creation {
             preset: self.preset,
             name: Some(self.name.clone()),
             topic: self.topic.clone(),
-            alias: None,
+            alias: self.alias.clone(),
             published: false,
             invite: self.invite.clone(),
             is_direct: self.is_direct,

@@ -21,3 +21,18 @@ fn a_read_that_fails_while_state_is_gathered_is_no_fault() {
 fn a_refusal_after_an_unknown_outcome_is_not_certain() {
     run_seed(134);
 }
+
+/// The server was stopped while a commit was about to fail; a repetition of the transaction in it,
+/// which had nothing to commit, was answered with the event that never was.
+#[test]
+fn a_stop_repeats_no_answer_that_did_not_come_true() {
+    run_seed(72);
+}
+
+/// After the wall clock had been set back, new rooms were dated ahead of it.
+#[test]
+fn a_room_is_dated_by_the_clock_of_its_day() {
+    for seed in [7, 17] {
+        run_seed(seed);
+    }
+}

@@ -46,6 +46,7 @@ impl Small {
             preset: Preset::PublicChat,
             name: "Large".to_owned(),
             topic: None,
+            alias: None,
             invite: Vec::new(),
             is_direct: false,
         };

@@ -8,12 +8,16 @@ use std::sync::Arc;
 
 use belfry_data::{
     GlobalRow, Membership, RoomHead, RoomReader, STAMP_FIRST, STAMP_LAST, Snapshot, Stamp,
-    StateTuple, StoredEvent, TimelinePoint, UserRoom, global_log, rooms, user_rooms,
+    StateTuple, StoredEvent, TimelinePoint, UserRoom, alias_seen, global_log, rooms, user_rooms,
 };
 use belfry_event::{EventHash, Pdu, RoomRules};
 use belfry_kv::{Direction, Engine, Memory};
-use ruma_common::{OwnedEventId, OwnedRoomId, OwnedUserId, RoomId, RoomVersionId};
+use ruma_common::{
+    OwnedEventId, OwnedRoomAliasId, OwnedRoomId, OwnedUserId, RoomId, RoomVersionId,
+};
 use serde_json::Value;
+
+use crate::client::aliases;
 
 /// More than a run makes of anything.
 const ALL: usize = 10_000;
@@ -24,6 +28,7 @@ pub(crate) struct View {
     pub(crate) rooms: BTreeMap<OwnedRoomId, RoomView>,
     pub(crate) global: Vec<(Stamp, OwnedRoomId, EventHash)>,
     pub(crate) users: BTreeMap<OwnedUserId, Vec<UserRoom>>,
+    pub(crate) aliases: BTreeMap<OwnedRoomAliasId, OwnedRoomId>,
 }
 
 /// One room.
@@ -65,6 +70,10 @@ impl View {
             let rooms = user_rooms(&*snapshot, user, None, ALL).await;
             let rooms = rooms.expect("a user's rooms read");
             view.users.insert(user.clone(), rooms);
+        }
+        for alias in aliases() {
+            let row = alias_seen(&*snapshot, &alias).await.expect("aliases read");
+            view.aliases.extend(row.row.map(|row| (alias, row.room)));
         }
         let global = global_log(&*snapshot, STAMP_FIRST, ALL).await;
         let global = global.expect("the log reads").entries.into_iter();

@@ -391,6 +391,9 @@ impl World {
             wall_ms: self.env.clock.wall_ms(),
         };
         checks::run(&evidence, &mut self.complaints);
+        let overlapping = u64::from(disk.flights_max() > 1);
+        self.tally
+            .add("lives with commits on top of commits", overlapping);
         let answered = commits
             .iter()
             .filter_map(|commit| commit.answer.clone().ok());

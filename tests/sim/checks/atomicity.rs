@@ -3,11 +3,13 @@
 //! A room without its power levels or join rules is one that nobody can use or repair; clients
 //! create another one when the answer does not come.
 
+use ruma_common::RoomId;
+
 use super::{Evidence, Voice};
 use crate::act::Act;
 use crate::door::Creation;
 use crate::history::Op;
-use crate::view::{Logged, RoomView};
+use crate::view::{Logged, RoomView, View};
 
 pub(crate) fn check(evidence: &Evidence<'_>, voice: &mut Voice<'_>) {
     for (id, room) in &evidence.view.rooms {
@@ -22,7 +24,10 @@ pub(crate) fn check(evidence: &Evidence<'_>, voice: &mut Voice<'_>) {
             evidence.history.ops.iter().find(|op| op.mark == *mark)
         });
         match named {
-            Some(op) => whole(id.as_str(), op, room, &founding, voice),
+            Some(op) => {
+                whole(id.as_str(), op, room, &founding, voice);
+                found_by_alias(id, op, evidence.view, voice);
+            }
             None => voice.complain(format!("{id} was created without its name")),
         }
     }
@@ -50,6 +55,19 @@ fn whole(id: &str, op: &Op, room: &RoomView, founding: &[&Logged], voice: &mut V
     });
 }
 
+/// That the room has the alias that it was created with.
+fn found_by_alias(id: &RoomId, op: &Op, view: &View, voice: &mut Voice<'_>) {
+    if let Act::Create(Creation {
+        alias: Some(alias), ..
+    }) = &op.act
+    {
+        let stands_for = view.aliases.get(alias);
+        voice.expect(stands_for.is_some_and(|room| room == id), || {
+            format!("{id} was created as {alias}, which stands for {stands_for:?}")
+        });
+    }
+}
+
 /// The types of a new room's events, in the order that the Client-Server API gives.
 fn expected(creation: &Creation) -> Vec<&'static str> {
     let mut kinds = vec![
@@ -61,6 +79,9 @@ fn expected(creation: &Creation) -> Vec<&'static str> {
         "m.room.guest_access",
         "m.room.name",
     ];
+    if creation.alias.is_some() {
+        kinds.insert(3, "m.room.canonical_alias");
+    }
     kinds.extend(creation.topic.as_ref().map(|_| "m.room.topic"));
     kinds.extend(creation.invite.iter().map(|_| "m.room.member"));
     kinds

@@ -38,6 +38,12 @@ pub(crate) fn check(evidence: &Evidence<'_>, voice: &mut Voice<'_>) {
 
 /// That what was there is there still, in its place, and nothing has come before it.
 fn kept(earlier: &View, view: &View, voice: &mut Voice<'_>) {
+    for (alias, room) in &earlier.aliases {
+        let is = view.aliases.get(alias);
+        voice.expect(is == Some(room), || {
+            format!("{alias} stood for {room}, now {is:?}")
+        });
+    }
     for (id, was) in &earlier.rooms {
         let Some(is) = view.rooms.get(id) else {
             voice.complain(format!("the room {id} is gone"));

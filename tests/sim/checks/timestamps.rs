@@ -4,34 +4,53 @@
 //! is right again, so are new events: people sort by these times, and certificates and keys are
 //! judged by them.
 
+use std::collections::BTreeMap;
+
+use ruma_common::RoomId;
+
 use super::{Evidence, Voice};
 use crate::history::{History, Op};
+use crate::view::Logged;
 
 /// How far an event may be off: events of one moment may be told apart by a millisecond each.
 const SLACK_MS: u64 = 100;
 
 pub(crate) fn check(evidence: &Evidence<'_>, voice: &mut Voice<'_>) {
-    let by_mark = evidence.view.by_mark();
-    for op in &evidence.history.ops {
-        let Some(events) = by_mark.get(op.mark.as_str()) else {
-            continue;
-        };
-        let (earliest, latest) = shown(evidence.history, op, evidence.wall_ms);
-        for (id, event) in events {
-            let said: u64 = event.pdu.origin_server_ts().get().into();
-            let received = event.stored.row.received_ts;
-            let right =
-                |ms: u64| (earliest.saturating_sub(SLACK_MS)..=latest + SLACK_MS).contains(&ms);
-            voice.expect(right(said) && right(received), || {
-                format!(
-                    "{id}: {}: {:?} says {said}, received {received}; the clock showed {earliest} \
-                     to {latest}",
-                    op.mark,
-                    event.pdu.hash()
-                )
-            });
+    let ops = evidence.history.ops.iter();
+    let by_mark: BTreeMap<_, _> = ops.map(|op| (op.mark.as_str(), op)).collect();
+    for (id, room) in &evidence.view.rooms {
+        // Of those that a room is created with, its name alone has the mark.
+        let first = room.log.first().map(|event| event.stamp.position);
+        let founding = |event: &&Logged| Some(event.stamp.position) == first;
+        let name = room.log.iter().take_while(founding);
+        let mut name = name.filter_map(|event| event.mark.as_deref());
+        let name = name.next();
+        for event in &room.log {
+            let founding = name.filter(|_| Some(event.stamp.position) == first);
+            let mark = event.mark.as_deref().or(founding);
+            if let Some(op) = mark.and_then(|mark| by_mark.get(mark)) {
+                right(id, event, op, evidence, voice);
+            }
         }
     }
+}
+
+fn right(id: &RoomId, event: &Logged, op: &Op, evidence: &Evidence<'_>, voice: &mut Voice<'_>) {
+    let (earliest, latest) = shown(evidence.history, op, evidence.wall_ms);
+    let said: u64 = event.pdu.origin_server_ts().get().into();
+    let received = event.stored.row.received_ts;
+    let possible = earliest.saturating_sub(SLACK_MS)..=latest + SLACK_MS;
+    voice.expect(
+        possible.contains(&said) && possible.contains(&received),
+        || {
+            format!(
+                "{id}: {}: {:?} says {said}, received {received}; the clock showed {earliest} to \
+             {latest}",
+                op.mark,
+                event.pdu.hash()
+            )
+        },
+    );
 }
 
 /// The earliest and the latest time that the wall clock showed while the op was asked for.
