@@ -8,29 +8,58 @@ use std::collections::BTreeSet;
 
 use belfry_data::{Changes, Direction, Root, STAMP_FIRST, Stamp, StateError};
 use belfry_event::EventHash;
+use ruma_common::ServerName;
 
-use crate::{error::Fault, event::RoomEvent, room_view::RoomView, window::Window};
+use crate::{
+    error::Fault,
+    event::RoomEvent,
+    room_view::RoomView,
+    window::{Cut, Window},
+};
 
 /// Entries that may differ; if more do, the whole state is told.
 pub const STATE_CHANGES_MAX: usize = 20_000;
 
+/// Events in a gap that are looked through for forks, in rooms that other servers are in. Across a
+/// longer gap the states at its ends have to do, which is exact unless the room forked just there.
+pub const GAP_EVENTS_MAX: usize = 1_000;
+
 /// The states that a client may hold that has seen everything up to `since`. `window` begins there,
-/// or later if it is limited.
+/// or later if it is limited. `local` is this server, whose events alone never fork a room.
 pub(crate) async fn bases(
     view: &mut RoomView<'_>,
     since: Stamp,
     window: &Window,
+    local: &ServerName,
 ) -> Result<BTreeSet<Root>, Fault> {
-    if window.limited || window.skipped {
-        return across_gap(view, since).await;
+    if !window.limited && !window.skipped {
+        return behind_cut(view, since, &window.cut).await;
     }
-    let Some(oldest) = window.oldest_state else {
+    let cut = if is_shared(view, local).await? {
+        widened(view, since, &window.cut).await?
+    } else {
+        None
+    };
+    match cut {
+        Some(cut) => behind_cut(view, since, &cut).await,
+        None => across_gap(view, since).await,
+    }
+}
+
+/// The states after what the head was at `since`: after every event that others of the cut refer to,
+/// and every tip of the graph that is older than it. `cut` begins there.
+async fn behind_cut(
+    view: &mut RoomView<'_>,
+    since: Stamp,
+    cut: &Cut,
+) -> Result<BTreeSet<Root>, Fault> {
+    let Some((_, oldest)) = cut.oldest else {
         return Ok(BTreeSet::from([view.state]));
     };
-    let left = |hash: &&EventHash| !window.looked_at.contains(*hash);
+    let left = |hash: &&EventHash| !cut.events.contains(*hash);
     let tips = view.head.extremities.iter().filter(left).copied();
-    let tips: BTreeSet<_> = tips.chain(window.outside.iter().copied()).collect();
-    if tips.len() <= 1 && tips == window.outside {
+    let tips: BTreeSet<_> = tips.chain(cut.outside.iter().copied()).collect();
+    if tips.len() <= 1 && tips == cut.outside {
         return Ok(BTreeSet::from([oldest]));
     }
     let tips: Vec<_> = tips.into_iter().collect();
@@ -44,6 +73,34 @@ pub(crate) async fn bases(
         bases.insert(oldest);
     }
     Ok(bases)
+}
+
+/// Whether users of other servers are in the room, or that is not known.
+async fn is_shared(view: &RoomView<'_>, local: &ServerName) -> Result<bool, Fault> {
+    let Some(epoch) = view.head.rows() else {
+        return Ok(true);
+    };
+    let (servers, more) = view.reader.joined_servers(epoch, None, 2).await?;
+    Ok(more.is_some() || servers.iter().any(|(server, _)| server != local))
+}
+
+/// The cut with what came between it and `since`; `None` if that is too much.
+async fn widened(view: &RoomView<'_>, since: Stamp, cut: &Cut) -> Result<Option<Cut>, Fault> {
+    let until = cut.oldest.map_or(view.until, |(stamp, _)| stamp);
+    let limit = GAP_EVENTS_MAX;
+    let page = view
+        .reader
+        .log(since, until, Direction::Backward, limit)
+        .await?;
+    if page.more {
+        return Ok(None);
+    }
+    let hashes: Vec<_> = page.entries.into_iter().map(|(_, event)| event).collect();
+    let mut cut = cut.clone();
+    for event in view.events(&hashes).await? {
+        cut.note(&event);
+    }
+    Ok(Some(cut))
 }
 
 /// The state after the last event seen, and that before the first not seen: the same, unless the

@@ -83,7 +83,7 @@ impl Turn<'_> {
         let always = Some(end.hash());
         let mut window = self.window(view, eyes, after, always, room).await?;
         let base = match known.filter(|_| !self.request.full_state) {
-            Some(since) => Base::OneOf(bases_of_departed(view, since, &window).await?),
+            Some(since) => Base::OneOf(self.bases_of_departed(view, since, &window).await?),
             None => Base::Nothing,
         };
         if departure.hash() != end.hash() {
@@ -95,6 +95,19 @@ impl Turn<'_> {
         let state = update.events(view, &[]).await?;
         let timeline = self.timeline(view, eyes, &window).await?;
         Ok((self.section(state), timeline))
+    }
+
+    /// The head's tips may be events that the user never saw; the log up to the departure tells.
+    async fn bases_of_departed(
+        &self,
+        view: &mut RoomView<'_>,
+        since: Stamp,
+        window: &Window,
+    ) -> Result<BTreeSet<Root>, Fault> {
+        match window.cut.oldest.filter(|_| !window.limited) {
+            Some((_, oldest)) if window.cut.outside.len() <= 1 => Ok(BTreeSet::from([oldest])),
+            _ => delta::bases(view, since, window, &self.shared.server_name).await,
+        }
     }
 
     /// Nothing but the departure: the user was not in the room before it.
@@ -122,18 +135,6 @@ impl Turn<'_> {
         let events = vec![event];
         let sights = eyes.look(view, self.facts(), &events).await?;
         Ok(events.into_iter().zip(sights).collect())
-    }
-}
-
-/// The head's tips may be events that the user never saw; the log up to the departure tells.
-async fn bases_of_departed(
-    view: &mut RoomView<'_>,
-    since: Stamp,
-    window: &Window,
-) -> Result<BTreeSet<Root>, Fault> {
-    match window.oldest_state.filter(|_| !window.limited) {
-        Some(oldest) if window.outside.len() <= 1 => Ok(BTreeSet::from([oldest])),
-        _ => delta::bases(view, since, window).await,
     }
 }
 

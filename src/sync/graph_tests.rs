@@ -67,8 +67,12 @@ async fn random_graphs_are_followed_exactly_by_state_after() {
         let mut graph = Graph::new(server.engine.clone()).await;
         let random = Random::seeded(seed);
         let mut recent = graph.tips.clone();
-        let filter = json!({"room": {"timeline": {"limit": 100}}});
-        let mut devices = vec![Device::with_filter(alice(), &filter); 3];
+        let limits = [100, 2, 100, 5, 0, 1];
+        let device = |limit| {
+            let filter = json!({"room": {"timeline": {"limit": limit}}});
+            Device::with_filter(alice(), &filter)
+        };
+        let mut devices = limits.map(device);
         for device in &mut devices {
             device.request.use_state_after = true;
             device.sync(&server).await;
@@ -92,7 +96,7 @@ async fn random_graphs_are_followed_exactly_by_state_after() {
                 recent.remove(0);
             }
             for (number, device) in devices.iter_mut().enumerate() {
-                if random.below(1 + 3 * number as u64) == 0 {
+                if random.below(1 + 2 * number as u64) == 0 {
                     device.sync(&server).await;
                     let known = &device.joined[&graph.room].state;
                     assert_eq!(

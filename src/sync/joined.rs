@@ -117,7 +117,11 @@ impl Turn<'_> {
         window: &Window,
     ) -> Result<Base, Fault> {
         match known.filter(|_| !self.request.full_state) {
-            Some(since) => delta::bases(view, since, window).await.map(Base::OneOf),
+            Some(since) => {
+                let local = &self.shared.server_name;
+                let bases = delta::bases(view, since, window, local).await?;
+                Ok(Base::OneOf(bases))
+            }
             None => Ok(Base::Nothing),
         }
     }

@@ -68,7 +68,7 @@ mod visibility_tests;
 
 pub use audience::AUDIENCE_USERS_MAX;
 pub use belfry_data::Membership;
-pub use delta::STATE_CHANGES_MAX;
+pub use delta::{GAP_EVENTS_MAX, STATE_CHANGES_MAX};
 pub use error::{Fault, ViewError};
 pub use facts::FACTS_MAX;
 pub use filter::{FILTER_BYTES_MAX, Filter, FilterError, RoomEventFilter};

@@ -52,12 +52,8 @@ pub(crate) struct Window {
     pub(crate) newest: Option<TimelinePoint>,
     /// Whether nothing was looked at, because nothing is wanted.
     pub(crate) skipped: bool,
-    /// All events that were looked at.
-    pub(crate) looked_at: BTreeSet<EventHash>,
-    /// Events before those looked at that these refer to.
-    pub(crate) outside: BTreeSet<EventHash>,
-    /// The state before the oldest event looked at.
-    pub(crate) oldest_state: Option<Root>,
+    /// What was looked at.
+    pub(crate) cut: Cut,
 }
 
 impl Window {
@@ -79,14 +75,28 @@ impl Window {
         let first = self.events.first().map(|(event, _)| event.point());
         first.or(self.newest)
     }
+}
 
-    fn note(&mut self, event: &RoomEvent) {
+/// The newest part of a room's graph, cut off where the look back ended.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Cut {
+    /// Its events.
+    pub(crate) events: BTreeSet<EventHash>,
+    /// Events before it that its events refer to.
+    pub(crate) outside: BTreeSet<EventHash>,
+    /// Its oldest event's arrival, and the state before that event.
+    pub(crate) oldest: Option<(Stamp, Root)>,
+}
+
+impl Cut {
+    /// Takes in the event that came before.
+    pub(crate) fn note(&mut self, event: &RoomEvent) {
         self.outside.remove(&event.hash());
         let prev = event.pdu.prev_hashes().iter();
-        self.outside
-            .extend(prev.filter(|hash| !self.looked_at.contains(*hash)));
-        self.looked_at.insert(event.hash());
-        self.oldest_state = Some(event.state_before());
+        let prev = prev.filter(|hash| !self.events.contains(*hash));
+        self.outside.extend(prev);
+        self.events.insert(event.hash());
+        self.oldest = Some((event.stamp(), event.state_before()));
     }
 }
 
@@ -145,7 +155,7 @@ impl Scan<'_, '_> {
             return Ok(false);
         };
         self.cursor = before(*last);
-        self.window.limited = self.window.looked_at.len() >= WINDOW_SCAN_MAX;
+        self.window.limited = self.window.cut.events.len() >= WINDOW_SCAN_MAX;
         Ok(!self.window.limited)
     }
 
@@ -159,7 +169,7 @@ impl Scan<'_, '_> {
             self.window.limited = true;
             return false;
         }
-        self.window.note(&event);
+        self.window.cut.note(&event);
         let at_gap = event
             .pdu
             .prev_hashes()
