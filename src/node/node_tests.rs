@@ -68,7 +68,10 @@ async fn a_crash_loses_nothing_that_was_acknowledged() {
 #[tokio::test(start_paused = true)]
 async fn a_stop_ends_every_task_at_once() {
     let server = Server::new(&wall()).await;
-    assert_eq!(server.env.tasks.running(), ["sync notifier", "expiry", "age"]);
+    assert_eq!(
+        server.env.tasks.running(),
+        ["sync notifier", "expiry", "age"]
+    );
     let begun = server.env.clock.now();
     let env = server.env.clone();
     server.stop().await;

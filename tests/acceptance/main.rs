@@ -1,0 +1,100 @@
+//! Which test covers which case of the list of bad inputs and bad days, and that these tests exist.
+//!
+//! It exists so that a case is not lost when its test is renamed or removed. It knows nothing of
+//! whether the tests pass: they are run where they stand.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::Path,
+};
+
+const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+/// Crashes, disks, upgrades.
+const GROUND: &str = include_str!("../data/bad_inputs_ground.tsv");
+/// The cases of [`GROUND`].
+const GROUND_CASES: [&str; 11] = [
+    "OPS-001", "OPS-002", "OPS-004", "OPS-006", "OPS-007", "OPS-008", "OPS-009", "OPS-011",
+    "OPS-012", "OPS-014", "OPS-015",
+];
+
+/// A line of a table: case, file, test.
+fn rows(table: &str) -> impl Iterator<Item = [&str; 3]> {
+    let lines = table.lines().filter(|line| !line.starts_with('#'));
+    lines.map(|line| {
+        let columns: Vec<_> = line.split('\t').collect();
+        let row = columns.try_into();
+        row.unwrap_or_else(|_| panic!("three columns with tabs between them: {line}"))
+    })
+}
+
+/// The functions of a source file that have `test` among their attributes and are not ignored.
+fn tests(source: &str) -> BTreeSet<String> {
+    let file = syn::parse_file(source).unwrap();
+    let mut found = BTreeSet::new();
+    gather(&file.items, &mut found);
+    found
+}
+
+fn gather(items: &[syn::Item], found: &mut BTreeSet<String>) {
+    for item in items {
+        match item {
+            syn::Item::Fn(function) => {
+                let last = |attribute: &syn::Attribute| {
+                    let segment = attribute.path().segments.last();
+                    segment.map(|segment| segment.ident.to_string())
+                };
+                let names: Vec<_> = function.attrs.iter().filter_map(last).collect();
+                let has = |wanted: &str| names.iter().any(|name| name == wanted);
+                if has("test") && !has("ignore") {
+                    found.insert(function.sig.ident.to_string());
+                }
+            }
+            syn::Item::Mod(inner) => {
+                let items = inner.content.as_ref().map(|(_, items)| items.as_slice());
+                gather(items.unwrap_or_default(), found);
+            }
+            _ => {}
+        }
+    }
+}
+
+/// The rows whose test does not exist.
+fn missing(table: &str) -> Vec<String> {
+    let mut known: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
+    let mut missing = Vec::new();
+    for [case, file, test] in rows(table) {
+        let there = known.entry(file).or_insert_with(|| {
+            let source = fs::read_to_string(Path::new(ROOT).join(file));
+            source.map(|source| tests(&source)).unwrap_or_default()
+        });
+        if !there.contains(test) {
+            missing.push(format!("{case}: {file} has no test {test}"));
+        }
+    }
+    missing
+}
+
+#[test]
+fn every_test_that_covers_a_case_exists() {
+    let missing = missing(GROUND);
+    assert!(missing.is_empty(), "{missing:#?}");
+}
+
+#[test]
+fn every_case_of_the_ground_is_covered() {
+    let covered: BTreeSet<_> = rows(GROUND).map(|[case, _, _]| case).collect();
+    assert_eq!(covered, GROUND_CASES.into());
+}
+
+#[test]
+fn a_test_that_was_renamed_ignored_or_moved_is_missed() {
+    let file = "tests/acceptance/main.rs";
+    let own = "a_test_that_was_renamed_ignored_or_moved_is_missed";
+    assert!(missing(&format!("X-1\t{file}\t{own}")).is_empty());
+    assert_eq!(missing(&format!("X-1\t{file}\tmissing")).len(), 1);
+    assert_eq!(missing(&format!("X-1\ttests/absent.rs\t{own}")).len(), 1);
+    let source =
+        "mod tests { #[tokio::test] async fn a() {} #[test] #[ignore] fn b() {} fn c() {} }";
+    assert_eq!(tests(source), ["a".to_owned()].into());
+}
