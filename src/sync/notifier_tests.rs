@@ -63,7 +63,7 @@ async fn read(server: Arc<Server>, mut device: Device, random: Random) -> Vec<St
     device.request.timeout = Duration::from_secs(30);
     while bodies.len() < MESSAGES {
         if random.below(3) == 0 {
-            let given_up = server.views.sync(&device.request);
+            let given_up = Box::pin(server.views.sync(&device.request));
             drop(server.env.clock.within(ms(&random, 20), given_up).await);
         }
         let begun = server.env.clock.now();
@@ -222,18 +222,18 @@ async fn waiting_requests_of_one_user_have_a_limit() {
         };
         polls.push(server.env.tasks.spawn("poll", poll));
     }
-    let (mut served, mut refused) = (0, 0);
+    let (mut answered, mut refused) = (0, 0);
     for poll in polls {
         match poll.await.unwrap() {
             Ok(empty) => {
                 assert!(empty);
-                served += 1;
+                answered += 1;
             }
             Err(ViewError::TooManyWaiting) => refused += 1,
             Err(error) => panic!("{error}"),
         }
     }
-    assert_eq!((served, refused), (WAITING_PER_USER_MAX, 10), "VIS-006");
+    assert_eq!((answered, refused), (WAITING_PER_USER_MAX, 10), "VIS-006");
     assert_eq!(server.views.waiting(), 0);
     Arc::into_inner(server).unwrap().stop().await;
 }

@@ -232,7 +232,7 @@ async fn tokens_of_other_histories_and_nonsense_are_refused() {
     device.request.since = Some("s72594_4483_1934".to_owned());
     let refused = server.views.sync(&device.request).await.unwrap_err();
     assert!(matches!(refused, ViewError::Token(TokenError::Malformed)));
-    let foreign = crate::token::Tokens::new([8; 16]).sync(Default::default());
+    let foreign = crate::token::Tokens::new([8; 16]).sync(belfry_data::Stamp::default());
     device.request.since = Some(foreign);
     let refused = server.views.sync(&device.request).await.unwrap_err();
     assert!(matches!(

@@ -30,7 +30,7 @@ fn rows(table: &str) -> impl Iterator<Item = [&str; 3]> {
 
 /// The functions of a source file that have `test` among their attributes and are not ignored.
 fn tests(source: &str) -> BTreeSet<String> {
-    let file = syn::parse_file(source).unwrap();
+    let file = syn::parse_file(source).expect("a source file that compiles");
     let mut found = BTreeSet::new();
     gather(&file.items, &mut found);
     found
