@@ -25,7 +25,7 @@ mod property_tests;
 mod push;
 mod redaction;
 mod resolve;
-mod resolve_common;
+mod resolve_ancestry;
 mod resolve_conflict;
 mod resolve_gathered;
 mod resolve_order;
@@ -71,7 +71,7 @@ pub use resolve::{
     Answers, Budget, CITERS_MAX, EDGES_MAX, EVENTS_MAX, FORKS_MAX, GATHER_MAX, Resolution,
     ResolveError, Resolved, Step, Unconflicted, Wanted,
 };
-pub use resolve_common::{CitersOf, CitersPage};
+pub use resolve_ancestry::{CitersOf, CitersPage};
 pub use resolve_conflict::{Conflict, Difference, StateMap};
 pub use resolve_walk::{AuthEdges, auth_depth};
 pub use rules::{INTEGER_MAX, Numbers, RoomRules};

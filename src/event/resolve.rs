@@ -16,7 +16,7 @@ use ruma_events::StateEventType;
 use crate::auth::StateMapKey;
 use crate::hash::EventHash;
 use crate::pdu::Pdu;
-use crate::resolve_common::{CitersOf, CitersPage, Search};
+use crate::resolve_ancestry::{CitersOf, CitersPage, Search};
 use crate::resolve_conflict::Conflict;
 use crate::resolve_gathered::Gathered;
 use crate::resolve_order::{Mainline, power_ordered};

@@ -17,7 +17,7 @@ use crate::auth::{self, StateMapKey, Verdict};
 use crate::hash::EventHash;
 use crate::pdu::Pdu;
 use crate::resolve::{Answers, Budget, Resolution, ResolveError, Resolved, Unconflicted, Wanted};
-use crate::resolve_common::{CitersOf, CitersPage};
+use crate::resolve_ancestry::{CitersOf, CitersPage};
 use crate::resolve_conflict::{Conflict, StateMap};
 use crate::resolve_gathered::key_of;
 use crate::resolve_walk::{AuthEdges, auth_depth};

@@ -1,8 +1,7 @@
 //! The command line: which commands there are, and what was asked for.
 //!
 //! To add a command: a variant of [`Command`], an entry in [`ENTRIES`], its sentence `help-PATH` in
-//! each `text/*.ftl`, and an arm where `main.rs` runs commands. It knows nothing of what the
-//! commands do, and has no words of its own: the parsing library's English is never shown.
+//! each `text/*.ftl`, and an arm where `main.rs` runs commands. It knows nothing of what they do.
 
 use std::{ffi::OsString, path::PathBuf};
 
