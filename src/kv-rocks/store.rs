@@ -88,7 +88,7 @@ impl Store {
                 .iter()
                 .filter_map(|(_, index)| keys.get(*index))
                 .collect();
-            let got = self.get_family(&wanted, &options);
+            let got = self.get_family(&wanted, &options, tier);
             for ((_, index), answer) in group.iter().zip(got) {
                 if let Some(slot) = answers.get_mut(*index) {
                     *slot = answer;
@@ -99,7 +99,7 @@ impl Store {
     }
 
     /// As [`Self::get_many`], for keys of one family.
-    fn get_family(&self, keys: &[&Key], options: &ReadOptions) -> Vec<Option<Got>> {
+    fn get_family(&self, keys: &[&Key], options: &ReadOptions, tier: Tier) -> Vec<Option<Got>> {
         let tag = keys.first().map_or(0, |key| key.tag());
         let family = match self.family(tag) {
             Ok((family, _)) => family,
@@ -110,6 +110,9 @@ impl Store {
             .batched_multi_get_cf_opt(family, wanted, false, options)
             .into_iter()
             .map(|got| match got {
+                // RocksDB's batched read may meet a block that is not in the cache and answer an
+                // empty value without a word: whether the row is empty, only the disk tells.
+                Ok(Some(value)) if value.is_empty() && tier == Tier::Cache => None,
                 Ok(value) => Some(Ok(value.map(|value| Bytes::copy_from_slice(&value)))),
                 Err(error) if is_miss(&error) => None,
                 Err(error) => Some(Err(read_error(error))),
