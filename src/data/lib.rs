@@ -17,6 +17,7 @@ mod epoch;
 mod members;
 mod migration;
 mod order;
+mod parts;
 mod reader;
 mod resolution;
 mod rows;
@@ -66,6 +67,7 @@ pub use epoch::{CURRENT_CHANGES_MAX, EPOCH_STEP_ENTRIES, EpochStep, abandon_epoc
 pub use members::{UserRoom, user_in_rooms, user_rooms};
 pub use migration::{MIGRATION_CURSOR_BYTES_MAX, MigrationError};
 pub use order::{GlobalPage, OrderPage, STAMP_FIRST, STAMP_LAST, TimelinePoint, global_log, tails};
+pub use parts::PartWrites;
 pub use reader::{CHILDREN_MAX, RoomReader, StoredEvent, rooms, rooms_of_events};
 pub use resolution::{
     CONFLICTS_MAX, Gathering, Planned, PlannedEvent, ResolutionFault, state_map_key, state_tuple,
@@ -85,6 +87,4 @@ pub use state::{
 pub use stats::{RoomStats, STATS_ROOMS_MAX, Stats, TableStats, stats};
 pub use tables::keyspaces;
 pub use txn::{DEVICE_ID_BYTES_MAX, DeviceIdTooLong, EXPIRE_MAX, InboundTxn, Txn, expire};
-pub use writes::{
-    Before, EntryChange, NewEvent, PartWrites, Place, RoomWrites, WritesError, is_fenced,
-};
+pub use writes::{Before, EntryChange, NewEvent, Place, RoomWrites, WritesError, is_fenced};

@@ -3,6 +3,8 @@
 //! Exists so that every event read is bound to its room by key: an event of another room is not
 //! found, whatever a client or a server sent. Knows nothing of who may see what.
 
+use std::collections::BTreeSet;
+
 use belfry_event::{EventHash, Pdu, RoomRules, UnreadableEvent};
 use belfry_kv::{Direction, ReadError, SCAN_MANY_RANGES_MAX, Seen, Snapshot, Stamp};
 use ruma_common::{OwnedRoomId, RoomId};
@@ -10,7 +12,7 @@ use ruma_common::{OwnedRoomId, RoomId};
 use crate::{
     column::RoomKey,
     rows::{Acceptance, EventRow, RoomHead},
-    state::StateReader,
+    state::{Root, StateReader},
     tables::{EVENT, EVENT_EDGE, EVENT_ROOM, EventKey, ROOM_GAP, ROOM_HEAD},
 };
 
@@ -135,6 +137,30 @@ impl<'s> RoomReader<'s> {
         let keys: Vec<_> = hashes.iter().map(|hash| self.event_key(*hash)).collect();
         let rows = ROOM_GAP.get_many(self.snapshot, &keys).await?;
         Ok(rows.iter().map(Option::is_some).collect())
+    }
+
+    /// The states before the room's events, for [`crate::Sweep::retain`]: those of at most `limit`
+    /// events by hash, behind `after`, each state once; and where to go on, `None` at the end.
+    pub async fn state_roots(
+        &self,
+        after: Option<EventHash>,
+        limit: usize,
+    ) -> Result<(BTreeSet<Root>, Option<EventHash>), ReadError> {
+        let prefix = (self.room.clone(),);
+        let range = match after {
+            Some(hash) => EVENT.range_after(&prefix, &self.event_key(hash)),
+            None => EVENT.prefix(&prefix),
+        };
+        let page = EVENT
+            .scan(self.snapshot, range, Direction::Forward, limit)
+            .await?;
+        let last = page.rows.last().filter(|_| page.rest.is_some());
+        let next = last.map(|((_, hash), _)| EventHash::from(*hash));
+        let roots = page
+            .rows
+            .iter()
+            .filter_map(|(_, (_, row))| row.state_before);
+        Ok((roots.collect(), next))
     }
 
     pub(crate) fn event_key(&self, hash: EventHash) -> EventKey {

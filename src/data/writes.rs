@@ -6,7 +6,7 @@
 //! safe. Knows nothing of why events are accepted.
 
 use belfry_event::{EventHash, Pdu};
-use belfry_kv::{COMMIT_CHECKS_MAX, Check, Commit, Limit, Seen};
+use belfry_kv::{Check, Commit, Limit, Seen};
 use bytes::Bytes;
 use ruma_common::{OwnedServerName, RoomId, ServerName, UserId};
 
@@ -374,7 +374,7 @@ pub(crate) fn drop_rows(commit: &mut Commit, room: &RoomKey, epoch: u64) {
     ROOM_SERVER.delete_prefix(commit, &(room.clone(), epoch));
 }
 
-fn put_event(commit: &mut Commit, room: &RoomKey, event: &NewEvent<'_>) {
+pub(crate) fn put_event(commit: &mut Commit, room: &RoomKey, event: &NewEvent<'_>) {
     let pdu = event.pdu;
     let row = EventRow {
         acceptance: event.acceptance,
@@ -403,65 +403,6 @@ fn put_citations(commit: &mut Commit, room: &RoomKey, pdu: &Pdu) {
     let row = LogRow { event: pdu.hash() };
     for cited in pdu.auth_hashes() {
         AUTH_CITER.append(commit, &(room.clone(), *cited.as_bytes()), &row);
-    }
-}
-
-/// Bytes after which a part is sent.
-const PART_BYTES_MAX: usize = 512 * 1024;
-/// Writes after which a part is sent.
-const PART_WRITES_MAX: usize = 4_000;
-
-/// What is too much for one commit and may be written before it, in any number of commits: nodes
-/// and outliers that no head refers to yet. If the last commit never comes, the nodes are garbage
-/// for [`crate::Sweep`] and the outliers harmless.
-#[derive(Debug, Clone)]
-pub struct PartWrites {
-    room: RoomKey,
-    commit: Commit,
-}
-
-impl PartWrites {
-    /// Nothing yet.
-    pub fn new(room: &RoomId) -> Self {
-        Self {
-            room: RoomKey::from(room),
-            commit: Commit::synced(),
-        }
-    }
-
-    /// Stores a node.
-    pub fn node(&mut self, hash: NodeHash, bytes: Bytes) {
-        put_nodes(&mut self.commit, &self.room, vec![(hash, bytes)]);
-    }
-
-    /// Stores an event as an outlier, unless it is stored in any way: then the commit conflicts,
-    /// and whoever sent it asks again which events are stored. `event.place` does not matter.
-    pub fn outlier(&mut self, event: &NewEvent<'_>) {
-        let key = (self.room.clone(), *event.pdu.hash().as_bytes());
-        EVENT.check_absent(&mut self.commit, &key);
-        let event = NewEvent {
-            place: Place::Outlier,
-            known: false,
-            ..*event
-        };
-        put_event(&mut self.commit, &self.room, &event);
-    }
-
-    /// The commit so far, if it is large enough to be sent; what follows goes into the next.
-    pub fn take_full(&mut self) -> Option<Commit> {
-        let checks = self.commit.checks.len() > COMMIT_CHECKS_MAX / 2;
-        let writes = self.commit.writes.len() > PART_WRITES_MAX;
-        if checks || writes || self.commit.bytes() > PART_BYTES_MAX {
-            Some(std::mem::replace(&mut self.commit, Commit::synced()))
-        } else {
-            None
-        }
-    }
-
-    /// What is left; `None` if nothing is.
-    pub fn finish(self) -> Option<Commit> {
-        let empty = self.commit.writes.is_empty();
-        (!empty).then_some(self.commit)
     }
 }
 

@@ -5,8 +5,8 @@ use ruma_common::{room_id, user_id};
 
 use crate::{
     Acceptance, Before, CurrentState, Membership, NewEvent, PartWrites, Place, RoomReader,
-    RoomWrites, Root, STAMP_FIRST, STAMP_LAST, StateTuple, TimelinePoint, Txn, WritesError,
-    global_log, is_fenced,
+    RoomWrites, Root, STAMP_FIRST, STAMP_LAST, StateTuple, Sweep, SweepStep, TimelinePoint, Txn,
+    WritesError, global_log, is_fenced,
     room_fixture::{ALICE, Said, TestRoom, local, message},
     rooms, rooms_of_events, tails, user_in_rooms, user_rooms,
 };
@@ -431,4 +431,44 @@ async fn rooms_are_listed() {
         rooms(&*snapshot, Some(&room.room), 10).await,
         Ok(Vec::new())
     );
+}
+
+/// What a worker does to collect the garbage of its room: all that its events need stays.
+#[tokio::test]
+async fn a_sweep_with_the_roots_of_all_events_leaves_a_sound_database() {
+    let mut room = room().await;
+    for number in 0..40 {
+        room.join(&format!("@user{number}:example.org")).await;
+    }
+    let head = room.head.clone().unwrap();
+    let mut sweep = Sweep::new(&room.room);
+    sweep.retain([head.state]).unwrap();
+    let (snapshot, mut from) = (room.snapshot().await, None);
+    loop {
+        let reader = RoomReader::new(&*snapshot, &room.room);
+        let (roots, next) = reader.state_roots(from, 7).await.unwrap();
+        sweep.retain(roots).unwrap();
+        match next {
+            Some(hash) => from = Some(hash),
+            None => break,
+        }
+    }
+    let mut deleted = 0;
+    loop {
+        let snapshot = room.snapshot().await;
+        let mut commit = Commit::synced();
+        Before::Planned(&head).check(&mut commit, &room.room);
+        let step = sweep
+            .step(&*snapshot, &mut room.set, &mut commit, 50)
+            .await
+            .unwrap();
+        match step {
+            SweepStep::Done => break,
+            SweepStep::Marked => {}
+            SweepStep::Swept { deleted: some } => deleted += some,
+        }
+        room.engine.commit(commit).await.unwrap();
+    }
+    assert_eq!(deleted, 0, "every state is one that an event follows");
+    assert!(crate::check(&*room.engine, 10).await.unwrap().is_clean());
 }

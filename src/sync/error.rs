@@ -59,6 +59,14 @@ impl Fault {
         )
     }
 
+    /// Whether it is about what is stored of one room, which nothing but a repair will change.
+    pub(crate) fn is_of_room(&self) -> bool {
+        match self {
+            Self::Unreadable(_) | Self::Version(_) => true,
+            Self::Read(error) => matches!(error, StateError::Read(ReadError::Corrupt(_))),
+        }
+    }
+
     /// Whether a new snapshot may do.
     pub(crate) fn is_expired(&self) -> bool {
         matches!(self, Self::Read(StateError::Read(ReadError::Expired)))

@@ -90,6 +90,17 @@ impl Graph {
         hash
     }
 
+    /// Makes the room one of a version that nobody knows.
+    pub(crate) async fn damage(&mut self) {
+        let old = self.head.take().unwrap();
+        let mut head = old.successor();
+        head.room_version = "damaged".into();
+        let writes = RoomWrites::new(local(), &self.room, Before::Planned(&old), head.rows());
+        let commit = writes.finish(&head).unwrap();
+        self.engine.commit(commit).await.unwrap();
+        self.head = Some(head);
+    }
+
     /// The event ID.
     pub(crate) fn id(&self, event: EventHash) -> String {
         event.to_event_id(self.rules.alphabet()).to_string()

@@ -5,7 +5,7 @@ use belfry_event::EventHash;
 use serde_json::json;
 
 use crate::{
-    Direction,
+    Direction, ViewError,
     fixture::{Device, Server, alice, each, joined, parsed, text},
     graph_fixture::Graph,
     read_tests::page,
@@ -154,5 +154,20 @@ async fn timeline_and_pages_end_at_a_gap_and_go_on_behind_it() {
     request.from = oldest.end;
     let newer = server.views.messages(&request).await.unwrap();
     assert_eq!(each(&parsed(&newer.chunk), "event_id"), [&*after, &*last]);
+    server.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn damaged_room_keeps_no_other_from_being_told() {
+    let server = Server::new();
+    let sound = server.room().await;
+    let mut graph = Graph::new(server.engine.clone()).await;
+    graph.damage().await;
+    let mut device = Device::of(alice());
+    let answer = device.sync(&server).await;
+    assert!(joined(&answer, &graph.room).is_null(), "VIS-027");
+    assert!(!joined(&answer, &sound).is_null());
+    let refused = server.views.state(alice(), &graph.room).await.unwrap_err();
+    assert!(matches!(&refused, ViewError::Fault(fault) if !fault.is_passing()));
     server.stop().await;
 }

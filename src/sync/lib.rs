@@ -46,6 +46,8 @@ mod views;
 mod window;
 
 #[cfg(test)]
+mod about_tests;
+#[cfg(test)]
 mod fixture;
 #[cfg(test)]
 mod fold_tests;

@@ -217,6 +217,10 @@ impl Users {
             }
             return None;
         };
+        if self.slots.is_empty() {
+            self.head = self.head.max(Some(target));
+            return None;
+        }
         (head < target).then_some(head)
     }
 

@@ -4,8 +4,6 @@
 //! place, with the facts read in a few round trips whatever the number of events. It knows nothing
 //! of filters and of what is shown of an event.
 
-use std::collections::BTreeSet;
-
 use belfry_data::{Membership, Root, StateTuple, TimelinePoint};
 use belfry_event::{Around, EventHash, Standing, Visibility, user_may_see};
 use ruma_common::{OwnedUserId, UserId};
@@ -95,27 +93,19 @@ impl Eyes {
         facts: &Facts,
         events: &[RoomEvent],
     ) -> Result<Vec<Sight>, Fault> {
-        let own = member_tuple(&self.user)?;
-        let visibility = visibility_tuple()?;
-        let mut asked = Vec::new();
-        for event in events {
-            let root = event.state_before();
-            let replaced = event.tuple().unwrap_or_else(|| own.clone());
-            asked.extend([visibility.clone(), own.clone(), replaced].map(|tuple| (root, tuple)));
-        }
-        let asked_once: BTreeSet<_> = asked.iter().cloned().collect();
-        let asked_once: Vec<_> = asked_once.into_iter().collect();
-        let found = view.lookup(&asked_once).await?;
-        let state = State { asked_once, found };
-        let told = asked.chunks(3).flat_map(|chunk| chunk.iter().take(2));
-        let told = told.filter_map(|key| state.get(key)).collect();
-        let facts = facts.of(&view.reader, &told).await?;
-        let fact = |key| state.get(key).and_then(|event| facts.get(&event)).copied();
-        let sights = events.iter().zip(asked.chunks(3)).map(|(event, keys)| {
+        let questions = Questions::about(events, &self.user)?;
+        let found = view.lookup(&questions.asked).await?;
+        let told = questions.places.iter();
+        let told = told.flat_map(|place| [found[place.setting], found[place.setting + 1]]);
+        let facts = facts.of(&view.reader, &told.flatten().collect()).await?;
+        let fact = |place: usize| found[place].and_then(|event| facts.get(&event)).copied();
+        let sights = events.iter().zip(&questions.places).map(|(event, place)| {
+            let visibility = fact(place.setting);
+            let membership = fact(place.setting + 1);
             let before = Before {
-                visibility: fact(&keys[0]).map_or_else(Visibility::default, Fact::visibility),
-                membership: fact(&keys[1]).map_or(Membership::Leave, Fact::membership),
-                replaced: event.tuple().and_then(|_| state.get(&keys[2])),
+                visibility: visibility.map_or_else(Visibility::default, Fact::visibility),
+                membership: membership.map_or(Membership::Leave, Fact::membership),
+                replaced: place.replaced.and_then(|place| found[place]),
             };
             self.judge(event, &before)
         });
@@ -161,16 +151,45 @@ struct Before {
     replaced: Option<EventHash>,
 }
 
-/// The answers of one lookup, by question.
-struct State {
-    asked_once: Vec<(Root, StateTuple)>,
-    found: Vec<Option<EventHash>>,
+/// What is asked of the states before some events.
+struct Questions {
+    asked: Vec<(Root, StateTuple)>,
+    /// Of each event.
+    places: Vec<Asked>,
 }
 
-impl State {
-    fn get(&self, key: &(Root, StateTuple)) -> Option<EventHash> {
-        let place = self.asked_once.binary_search(key).ok()?;
-        self.found.get(place).copied().flatten()
+/// Where the questions about an event stand.
+struct Asked {
+    /// The room's visibility; right behind it the reader's membership.
+    setting: usize,
+    /// What the event replaced, if it is state.
+    replaced: Option<usize>,
+}
+
+impl Questions {
+    fn about(events: &[RoomEvent], reader: &UserId) -> Result<Self, Fault> {
+        let setting = [visibility_tuple()?, member_tuple(reader)?];
+        let (mut asked, mut places) = (Vec::new(), Vec::new());
+        let mut last = None;
+        for event in events {
+            let root = event.state_before();
+            // Between two state events the state is the same.
+            let place = match last {
+                Some((same, place)) if same == root => place,
+                _ => {
+                    asked.extend(setting.clone().map(|tuple| (root, tuple)));
+                    asked.len() - 2
+                }
+            };
+            last = Some((root, place));
+            let replaced = event.tuple().map(|tuple| {
+                asked.push((root, tuple));
+                asked.len() - 1
+            });
+            let setting = place;
+            places.push(Asked { setting, replaced });
+        }
+        Ok(Self { asked, places })
     }
 }
 

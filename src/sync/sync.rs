@@ -77,7 +77,8 @@ impl Views {
         let waits = since.is_some() && !request.timeout.is_zero() && !request.full_state;
         let mut waiter = shared.notifier.subscribe(&request.user_id, waits)?;
         loop {
-            let (until, response) = shared.turn(request, since).await?;
+            // On the heap, so that a request that waits is small.
+            let (until, response) = Box::pin(shared.turn(request, since)).await?;
             let done = !waits || !response.is_empty();
             if done || !shared.news(&mut waiter, until, deadline).await {
                 return Ok(response);
@@ -153,7 +154,8 @@ impl Turn<'_> {
         Ok(rooms)
     }
 
-    /// Adds what is to be told of a room, with a later snapshot if need be.
+    /// Adds what is to be told of a room, with a later snapshot if need be. A room that is damaged is
+    /// left out: the others are not to suffer.
     async fn tell(
         &self,
         snapshot: &mut Arc<dyn Snapshot>,
@@ -172,6 +174,11 @@ impl Turn<'_> {
             {
                 Err(fault) if fault.is_expired() && tries < SNAPSHOTS_PER_ROOM_MAX => {
                     *snapshot = self.shared.snapshot().await?;
+                }
+                Err(fault) if fault.is_of_room() => {
+                    let room = &candidate.room;
+                    tracing::error!(%room, %fault, "a room cannot be shown to its members");
+                    return Ok(());
                 }
                 settled => return settled,
             }

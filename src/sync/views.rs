@@ -115,7 +115,7 @@ impl Shared {
         loop {
             let snapshot = self.snapshot().await?;
             tries += 1;
-            match read(snapshot).await {
+            match Box::pin(read(snapshot)).await {
                 Err(ViewError::Fault(fault)) if fault.is_expired() && tries < SNAPSHOTS_MAX => {}
                 settled => return settled,
             }

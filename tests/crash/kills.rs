@@ -19,7 +19,6 @@ fn number(name: &str, default: u64) -> u64 {
 }
 
 #[test]
-#[ignore = "a known defect, not mended yet: `db check` once found a head whose state names an event that is not stored"]
 fn ops_001_a_server_killed_under_load_loses_nothing_and_does_nothing_twice() {
     let runtime = runtime();
     runtime.block_on(async {

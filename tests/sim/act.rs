@@ -3,11 +3,9 @@
 //! It exists so that a request can be made again word for word, and recognised by the event that
 //! it led to: each thing carries a mark that no other has. It knows nothing of answers.
 
-use belfry_room::MemberAct;
-use ruma_common::{OwnedEventId, OwnedRoomId, OwnedUserId};
+use belfry_room::{MemberAct, Preset};
+use ruma_common::{OwnedEventId, OwnedRoomAliasId, OwnedRoomId, OwnedUserId, RoomVersionId};
 use serde_json::Value;
-
-use crate::door::{Answer, Creation, Door};
 
 /// One thing that a client does.
 #[derive(Debug, Clone)]
@@ -53,32 +51,6 @@ impl Act {
         !matches!(self, Self::Create(_))
     }
 
-    /// Asks for it.
-    pub(crate) async fn ask(&self, door: &Door, mark: &str) -> Answer {
-        match self {
-            Self::Create(creation) => door.create(creation).await,
-            Self::Send {
-                room,
-                kind,
-                txn,
-                content,
-            } => door.send(room, kind, txn, content).await,
-            Self::Redact { room, event, txn } => door.redact(room, event, txn, mark).await,
-            Self::State {
-                room,
-                kind,
-                key,
-                content,
-            } => door.state(room, kind, key, content).await,
-            Self::Member { room, act, target } => match act {
-                MemberAct::Join => door.join(room, mark).await,
-                MemberAct::Leave => door.leave(room, mark).await,
-                MemberAct::Knock => door.knock(room, mark).await,
-                act => door.moderate(room, *act, target, mark).await,
-            },
-        }
-    }
-
     /// In a few words, for the trace.
     pub(crate) fn describe(&self) -> String {
         match self {
@@ -104,4 +76,16 @@ impl Act {
             Self::Member { room, act, target } => format!("{act:?} {target} in {room}"),
         }
     }
+}
+
+/// A room to be created.
+#[derive(Debug, Clone)]
+pub(crate) struct Creation {
+    pub(crate) version: RoomVersionId,
+    pub(crate) preset: Preset,
+    pub(crate) name: String,
+    pub(crate) topic: Option<String>,
+    pub(crate) alias: Option<OwnedRoomAliasId>,
+    pub(crate) invite: Vec<OwnedUserId>,
+    pub(crate) is_direct: bool,
 }

@@ -9,14 +9,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use belfry_env::{Clock, Env};
-use belfry_room::{MemberAct, Preset, RoomError};
+use belfry_room::{MemberAct, Preset};
 use ruma_common::{OwnedRoomAliasId, OwnedRoomId, OwnedUserId, RoomVersionId};
 use serde_json::json;
 
-use crate::act::Act;
+use crate::act::{Act, Creation};
 use crate::board::{Board, Known};
 use crate::dice::Dice;
-use crate::door::{Answer, Creation, Door, Told};
+use crate::door::{Answer, Door, Refusal, Told};
 use crate::history::Diary;
 use crate::plan::Plan;
 use crate::shared::Shared;
@@ -201,7 +201,10 @@ impl Client {
     async fn speak(&self, known: &Known, mark: String) {
         let act = self.message(known, &mark);
         let answer = self.perform(mark, act).await;
-        if let Answer::Refused(RoomError::Forbidden(_)) = answer {
+        if let Answer::Refused(Refusal {
+            forbidden: true, ..
+        }) = answer
+        {
             self.believe(known, false);
         }
     }
@@ -256,7 +259,7 @@ impl Client {
         } else {
             self.dice.pause(500, 30_000)
         };
-        let answered = act.ask(&self.door, mark);
+        let answered = self.door.ask(act, mark);
         let answer = self.clock().within(patience, answered).await;
         let answer = answer.unwrap_or(Answer::Silence);
         self.diary.told(op, ask, &answer);

@@ -1,24 +1,14 @@
-//! The front door: what a client can ask of a server, and what it learns of what became of it.
+//! A client's way to its server, and what it learns there.
 //!
-//! It exists so that the clients of the simulation ask what clients ask over HTTP, in the same
-//! terms: this file alone has to change for them to do so once the endpoints exist. Membership
-//! endpoints tell no event then; nobody counts on it. It knows nothing of who asks why, and of
-//! what a right answer is.
-
-use std::time::Duration;
+//! It exists so that requests and answers are delayed and lost on the way, and so that what a
+//! client learns has the same words whatever the server's front is. It knows nothing of who asks
+//! why, and of what a right answer is.
 
 use belfry_env::Clock;
-use belfry_room::{
-    Append, Appended, Change, CreateRoom, MemberAct, Membership, Preset, Profile, RoomError, Rooms,
-    Txn,
-};
-use ruma_common::{
-    OwnedEventId, OwnedRoomAliasId, OwnedRoomId, OwnedUserId, RoomVersionId, UserId,
-};
-use serde_json::value::to_raw_value;
-use serde_json::{Map, Value};
+use ruma_common::{OwnedEventId, OwnedRoomId, OwnedUserId};
 use tokio::select;
 
+use crate::act::Act;
 use crate::dice::Dice;
 use crate::server::{Life, Server};
 use crate::weather::Weather;
@@ -29,9 +19,9 @@ pub(crate) enum Answer {
     /// It is done, and durable.
     Done(Told),
     /// It is not done, and asking again would not help.
-    Refused(RoomError),
+    Refused(Refusal),
     /// It is not done; ask again.
-    Later(RoomError),
+    Later(String),
     /// The server does not know; ask again.
     Unsure,
     /// The server was not reached: it is not done.
@@ -39,7 +29,7 @@ pub(crate) enum Answer {
     /// No answer came.
     Silence,
     /// Something that cannot be.
-    Broken(RoomError),
+    Broken(String),
 }
 
 /// What an answer tells.
@@ -49,6 +39,16 @@ pub(crate) enum Told {
     Room(OwnedRoomId),
     /// The event that was sent.
     Event(OwnedEventId),
+    /// That it is so, without the event that says it.
+    Nothing,
+}
+
+/// Why something is not to be done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    /// Whether it is the room that does not allow it.
+    pub(crate) forbidden: bool,
+    pub(crate) text: String,
 }
 
 impl Answer {
@@ -60,50 +60,6 @@ impl Answer {
     /// Whether there is nothing left to ask.
     pub(crate) fn is_final(&self) -> bool {
         matches!(self, Self::Done(_) | Self::Refused(_) | Self::Broken(_))
-    }
-}
-
-impl From<RoomError> for Answer {
-    fn from(error: RoomError) -> Self {
-        match error {
-            RoomError::Busy | RoomError::Unavailable(_) => Self::Later(error),
-            RoomError::Unsure => Self::Unsure,
-            RoomError::Fault(_) => Self::Broken(error),
-            _ => Self::Refused(error),
-        }
-    }
-}
-
-/// A room to be created.
-#[derive(Debug, Clone)]
-pub(crate) struct Creation {
-    pub(crate) version: RoomVersionId,
-    pub(crate) preset: Preset,
-    pub(crate) name: String,
-    pub(crate) topic: Option<String>,
-    pub(crate) alias: Option<OwnedRoomAliasId>,
-    pub(crate) invite: Vec<OwnedUserId>,
-    pub(crate) is_direct: bool,
-}
-
-impl Creation {
-    /// The request as the server takes it.
-    pub(crate) fn request(&self, creator: &UserId) -> CreateRoom {
-        CreateRoom {
-            creator: creator.to_owned(),
-            profile: Profile::default(),
-            version: self.version.clone(),
-            preset: self.preset,
-            name: Some(self.name.clone()),
-            topic: self.topic.clone(),
-            alias: self.alias.clone(),
-            published: false,
-            invite: self.invite.clone(),
-            is_direct: self.is_direct,
-            creation_content: Map::new(),
-            initial_state: Vec::new(),
-            power_level_content_override: Map::new(),
-        }
     }
 }
 
@@ -135,148 +91,28 @@ pub(crate) struct Door {
 }
 
 impl Door {
-    /// `POST /createRoom`.
-    pub(crate) async fn create(&self, creation: &Creation) -> Answer {
-        let request = creation.request(&self.user);
-        self.ask(|rooms| async move { rooms.create(request).await.map(Told::Room) })
-            .await
-    }
-
-    /// `PUT /rooms/{room}/send/{kind}/{txn}`.
-    pub(crate) async fn send(
-        &self,
-        room: &OwnedRoomId,
-        kind: &str,
-        txn: &str,
-        content: &Value,
-    ) -> Answer {
-        let change = Change::Message {
-            kind: kind.into(),
-            content: to_raw_value(content).expect("JSON is JSON"),
-        };
-        let txn = self.txn(format!("send/{room}/{kind}"), txn);
-        self.append(room, change, Some(txn)).await
-    }
-
-    /// `PUT /rooms/{room}/redact/{event}/{txn}`.
-    pub(crate) async fn redact(
-        &self,
-        room: &OwnedRoomId,
-        event: &OwnedEventId,
-        txn: &str,
-        reason: &str,
-    ) -> Answer {
-        let content = serde_json::json!({"reason": reason});
-        let change = Change::Redaction {
-            redacts: event.clone(),
-            content: to_raw_value(&content).expect("JSON is JSON"),
-        };
-        let txn = self.txn(format!("redact/{room}/{event}"), txn);
-        self.append(room, change, Some(txn)).await
-    }
-
-    /// `PUT /rooms/{room}/state/{kind}/{key}`.
-    pub(crate) async fn state(
-        &self,
-        room: &OwnedRoomId,
-        kind: &str,
-        key: &str,
-        content: &Value,
-    ) -> Answer {
-        let change = Change::State {
-            kind: kind.into(),
-            state_key: key.to_owned(),
-            content: to_raw_value(content).expect("JSON is JSON"),
-        };
-        self.append(room, change, None).await
-    }
-
-    /// `POST /rooms/{room}/join`.
-    pub(crate) async fn join(&self, room: &OwnedRoomId, reason: &str) -> Answer {
-        self.member(room, MemberAct::Join, &self.user, reason).await
-    }
-
-    /// `POST /rooms/{room}/leave`.
-    pub(crate) async fn leave(&self, room: &OwnedRoomId, reason: &str) -> Answer {
-        self.member(room, MemberAct::Leave, &self.user, reason)
-            .await
-    }
-
-    /// `POST /knock/{room}`.
-    pub(crate) async fn knock(&self, room: &OwnedRoomId, reason: &str) -> Answer {
-        self.member(room, MemberAct::Knock, &self.user, reason)
-            .await
-    }
-
-    /// `POST /rooms/{room}/invite`, and likewise `kick`, `ban` and `unban`.
-    pub(crate) async fn moderate(
-        &self,
-        room: &OwnedRoomId,
-        act: MemberAct,
-        target: &UserId,
-        reason: &str,
-    ) -> Answer {
-        self.member(room, act, target, reason).await
-    }
-
-    async fn member(
-        &self,
-        room: &OwnedRoomId,
-        act: MemberAct,
-        target: &UserId,
-        reason: &str,
-    ) -> Answer {
-        let mut change = Membership::new(target, act);
-        change.reason = Some(reason.to_owned());
-        self.append(room, Change::Member(change), None).await
-    }
-
-    fn txn(&self, scope: String, id: &str) -> Txn {
-        Txn {
-            user: self.user.clone(),
-            device: self.device.as_str().into(),
-            scope,
-            id: id.to_owned(),
-        }
-    }
-
-    async fn append(&self, room: &OwnedRoomId, change: Change, txn: Option<Txn>) -> Answer {
-        let append = Append {
-            sender: self.user.clone(),
-            change,
-            txn,
-            timestamp_ms: None,
-        };
-        let told = |appended: Appended| Told::Event(appended.event_id);
-        let ask = |rooms: Rooms| async move { rooms.append(room, append).await.map(told) };
-        self.ask(ask).await
-    }
-
-    /// Sends the request over, and the answer back.
-    async fn ask<F>(&self, request: impl FnOnce(Rooms) -> F) -> Answer
-    where
-        F: Future<Output = Result<Told, RoomError>>,
-    {
+    /// Asks for it; `mark` is what its events carry.
+    pub(crate) async fn ask(&self, act: &Act, mark: &str) -> Answer {
         if !self.link.carry().await {
             return self.silence().await;
         }
-        let Some(Life { rooms, disk, .. }) = self.server.life() else {
+        let Some(Life { front, disk, .. }) = self.server.life() else {
             return Answer::Unreached;
         };
         let answer = select! { biased;
             () = disk.died() => return self.silence().await,
-            answer = request(rooms) => answer,
+            answer = front.ask(&self.user, &self.device, act, mark) => answer,
         };
         if !self.link.carry().await {
             return self.silence().await;
         }
-        answer.map_or_else(Answer::from, Answer::Done)
+        answer
     }
 
     /// Nothing comes, which the client notices after a while.
     async fn silence(&self) -> Answer {
-        let while_ms: Duration = self.link.dice.pause(100, 5_000);
-        self.link.clock.sleep(while_ms).await;
+        let pause = self.link.dice.pause(100, 5_000);
+        self.link.clock.sleep(pause).await;
         Answer::Silence
     }
 }

@@ -2,8 +2,8 @@
 //! seed, and checkers that say what must hold whatever happened.
 //!
 //! It exists because what is lost, doubled or half done after a crash is found by no test that
-//! somebody thought of. See `docs/simulation.md`. So far one server, asked through `room`'s own
-//! door (`door`); further servers are further values of `server::Server`.
+//! somebody thought of. See `docs/simulation.md`. So far one server, met directly or over HTTP
+//! (`front`); further servers are further values of `server::Server`.
 
 mod act;
 mod board;
@@ -16,6 +16,7 @@ mod disk;
 mod door;
 mod forged;
 mod found;
+mod front;
 mod history;
 mod logs;
 mod plan;

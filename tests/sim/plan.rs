@@ -86,6 +86,8 @@ pub(crate) struct Plan {
     pub(crate) dooms: Vec<Doom>,
     /// The steps of the wall clock.
     pub(crate) jumps: Vec<Jump>,
+    /// Whether clients come over HTTP.
+    pub(crate) router: bool,
 }
 
 const DAY_MS: i64 = 24 * 3_600 * 1_000;
@@ -93,7 +95,7 @@ const DAY_MS: i64 = 24 * 3_600 * 1_000;
 const DISKS: [(u64, u64); 4] = [(0, 1), (1, 12), (5, 60), (20, 250)];
 
 impl Plan {
-    /// The run of a seed: one in eight is fair weather throughout.
+    /// The run of a seed: one in eight is fair weather throughout, every third goes over HTTP.
     pub(crate) fn of(seed: u64) -> Self {
         let dice = Dice::seeded(seed);
         let users = dice.between(2, 5);
@@ -111,6 +113,8 @@ impl Plan {
             storm: Duration::ZERO,
             dooms: Vec::new(),
             jumps: Vec::new(),
+            // Not drawn, and not all in one of the shares that the seeds are run in.
+            router: seed / 4 % 3 == 2,
         };
         if !dice.chance(125) {
             plan.stalls = *dice.pick(&[0, 10, 60]);

@@ -18,7 +18,8 @@ use ruma_common::{OwnedRoomId, OwnedUserId, RoomId, RoomVersionId, server_name};
 use serde_json::json;
 use serde_json::value::to_raw_value;
 
-use crate::door::Creation;
+use crate::act::Creation;
+use crate::front::rooms::request;
 use crate::view::View;
 
 struct Small {
@@ -50,8 +51,10 @@ impl Small {
             invite: Vec::new(),
             is_direct: false,
         };
-        let request = creation.request(&user(0));
-        self.rooms.create(request).await.expect("a room")
+        self.rooms
+            .create(request(&creation, &user(0)))
+            .await
+            .expect("a room")
     }
 
     async fn join(&self, room: &RoomId, members: impl Iterator<Item = usize>) {

@@ -7,41 +7,55 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use belfry_api::About;
+use belfry_api::edge::{EdgeOptions, TrustedProxies};
+use belfry_api::rate::{Limit, RateOptions};
 use belfry_data::{Engine, Incarnation, OpenError, open};
 use belfry_env::{Env, SimulatedWall};
 use belfry_event::{KeyRing, SigningKey};
+use belfry_node::{Node, NodeOptions, StartError};
+use belfry_policy::Rules;
 use belfry_room::{Identity, Rooms};
-use ruma_common::{MilliSecondsSinceUnixEpoch, OwnedServerName};
+use belfry_user::{NewAccount, NewDevice, PasswordOptions, Registration, UserOptions};
+use ruma_common::{MilliSecondsSinceUnixEpoch, OwnedServerName, OwnedUserId, RoomVersionId};
 
 use crate::disk::Disk;
+use crate::front::{Front, Tokens};
 use crate::shared::Shared;
 
 const KEY_VERSION: &str = "sim";
 /// How long a life waits before it tries again to open its database.
 const OPEN_AGAIN_AFTER: Duration = Duration::from_millis(500);
+/// How long what makes the accounts may take to stop.
+const ENROL_MAX: Duration = Duration::from_mins(1);
 
 /// A server between a start and an end.
 #[derive(Clone)]
 pub(crate) struct Life {
     pub(crate) env: Env,
-    pub(crate) rooms: Rooms,
     pub(crate) disk: Disk,
+    pub(crate) front: Front,
+    /// The tasks that run as long as it does.
+    pub(crate) lasting: Vec<&'static str>,
 }
 
 /// What the server is called and where its present life is found. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Server {
-    pub(crate) name: OwnedServerName,
+    name: OwnedServerName,
     key_seed: [u8; 32],
+    /// Who is signed in, if clients come over HTTP.
+    tokens: Option<Tokens>,
     life: Shared<Option<Life>>,
 }
 
 impl Server {
-    /// A server that was never started.
+    /// A server that was never started; clients meet its rooms.
     pub(crate) fn new(name: &str, key_seed: [u8; 32]) -> Self {
         Self {
             name: name.try_into().expect("a server name"),
             key_seed,
+            tokens: None,
             life: Shared::default(),
         }
     }
@@ -52,39 +66,122 @@ impl Server {
 
     /// The keys of this server, as others know them.
     pub(crate) fn key_ring(&self) -> KeyRing {
-        let mut ring = KeyRing::default();
-        let (key, for_ever) = (self.key(), MilliSecondsSinceUnixEpoch(u32::MAX.into()));
-        let for_ever = MilliSecondsSinceUnixEpoch(for_ever.get() * 1_000_u32.into());
-        ring.insert(
-            self.name.clone(),
-            key.key_id(),
-            key.public_key().clone(),
-            for_ever,
-        )
-        .expect("no leaked key");
+        let (mut ring, key) = (KeyRing::default(), self.key());
+        let century = u64::from(u32::MAX) * 1_000;
+        let until = MilliSecondsSinceUnixEpoch(century.try_into().expect("a small number"));
+        let (name, public) = (self.name.clone(), key.public_key().clone());
+        ring.insert(name, key.key_id(), public, until)
+            .expect("no leaked key");
         ring
+    }
+
+    /// Makes an account for each of these users, signed in on these devices, on an engine that
+    /// does not fail. From now on clients come over HTTP.
+    pub(crate) async fn enrol(
+        &mut self,
+        engine: Arc<dyn Engine>,
+        env: Env,
+        devices: Vec<(OwnedUserId, String)>,
+    ) {
+        let node = Node::start(engine, env, self.options()).await;
+        let node = node.expect("an empty database opens");
+        let mut tokens = Vec::new();
+        for (user, device) in devices {
+            let wanted = NewDevice {
+                device_id: Some(device.as_str().into()),
+                ..NewDevice::default()
+            };
+            let account = NewAccount {
+                username: Some(user.localpart().to_owned()),
+                password: None,
+                token: None,
+                device: None,
+            };
+            // The second device of a user finds the account there.
+            drop(node.users().register(account).await);
+            let session = node.users().open_session(&user, &wanted).await;
+            let session = session.expect("a session");
+            tokens.push((device, session.tokens.access.reveal().to_owned()));
+        }
+        self.tokens = Some(Arc::new(tokens.into_iter().collect()));
+        assert!(node.stop(ENROL_MAX).await.is_clean(), "nothing else runs");
     }
 
     /// Starts a life on a disk. `seed` is for what the life draws.
     pub(crate) async fn start(&self, seed: u64, wall: &SimulatedWall, disk: Disk) -> Life {
         let env = Env::simulated(seed, wall);
         let engine: Arc<dyn Engine> = Arc::new(disk.clone());
-        let incarnation = Incarnation(env.random.bytes());
-        while let Err(error) = open(Arc::clone(&engine), &self.name, incarnation).await {
-            assert!(
-                matches!(error, OpenError::Read(_) | OpenError::Commit(_)),
-                "the database does not open: {error}"
-            );
-            env.clock.sleep(OPEN_AGAIN_AFTER).await;
+        let front = loop {
+            match self.open(&engine, &env).await {
+                Ok(front) => break front,
+                Err(OpenError::Read(_) | OpenError::Commit(_)) => {
+                    env.clock.sleep(OPEN_AGAIN_AFTER).await;
+                }
+                Err(error) => panic!("the database does not open: {error}"),
+            }
+        };
+        let life = Life {
+            lasting: env.tasks.running(),
+            env,
+            disk,
+            front,
+        };
+        *self.life.lock() = Some(life.clone());
+        life
+    }
+
+    async fn open(&self, engine: &Arc<dyn Engine>, env: &Env) -> Result<Front, OpenError> {
+        if let Some(tokens) = &self.tokens {
+            let node = Node::start(Arc::clone(engine), env.clone(), self.options());
+            return match node.await {
+                Ok(node) => Ok(Front::Router(node.router(), Arc::clone(tokens))),
+                Err(StartError::Open(error)) => Err(error),
+                Err(error) => panic!("the server does not start: {error}"),
+            };
         }
+        let incarnation = Incarnation(env.random.bytes());
+        open(Arc::clone(engine), &self.name, incarnation).await?;
         let identity = Identity {
             server_name: self.name.clone(),
             key: self.key(),
         };
-        let rooms = Rooms::new(engine, env.clone(), identity);
-        let life = Life { env, rooms, disk };
-        *self.life.lock() = Some(life.clone());
-        life
+        Ok(Front::Rooms(Rooms::new(
+            Arc::clone(engine),
+            env.clone(),
+            identity,
+        )))
+    }
+
+    /// No limit of rates: the clients are few and in a hurry.
+    fn options(&self) -> NodeOptions {
+        let mut rates = RateOptions::field_defaults();
+        for limit in Limit::ALL {
+            rates.set(*limit, None);
+        }
+        NodeOptions {
+            signing_key: self.key(),
+            rules: Rules::default(),
+            users: UserOptions {
+                server_name: self.name.clone(),
+                registration: Registration::Open,
+                access_token_life: None,
+                password: PasswordOptions {
+                    memory_kib: 64,
+                    passes: 1,
+                    lanes: 1,
+                    running_max: 1,
+                    waiting_max: 1,
+                    chars_min: 8,
+                },
+            },
+            edge: EdgeOptions {
+                trusted_proxies: TrustedProxies(Vec::new()),
+                rates,
+            },
+            about: About {
+                default_room_version: RoomVersionId::V12,
+            },
+        }
     }
 
     /// The server is not there any more.

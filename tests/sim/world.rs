@@ -7,6 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use belfry_data::Engine;
 use belfry_env::{Clock, Env, Moment, SimulatedWall, Stopped};
 use belfry_kv::{Memory, Position, Recorded};
 use ruma_common::OwnedUserId;
@@ -128,6 +129,9 @@ impl World {
     }
 
     async fn run(mut self) -> Outcome {
+        if self.plan.router {
+            self.enrol().await;
+        }
         self.start_surroundings();
         let done = self.start_clients();
         let dooms = self.plan.dooms.clone();
@@ -138,7 +142,10 @@ impl World {
                 Ok(started) => started,
                 Err(disk) => {
                     self.crash(&disk).await;
-                    continue;
+                    if self.complaints.is_empty() {
+                        continue;
+                    }
+                    break;
                 }
             };
             let end = self.watch(&life, doom, &done).await;
@@ -156,6 +163,25 @@ impl World {
             self.env.clock.sleep(downtime).await;
         }
         self.conclude().await
+    }
+
+    /// Lets the clients come over HTTP.
+    async fn enrol(&mut self) {
+        let devices = (0..self.plan.devices).map(|number| {
+            let (user, device) = self.device(number);
+            (user.clone(), device)
+        });
+        let devices = devices.collect();
+        let env = Env::simulated(self.dice.number(), &self.wall);
+        let engine = Arc::clone(&self.memory) as Arc<dyn Engine>;
+        self.server.enrol(engine, env, devices).await;
+        self.tally.add("runs over HTTP", 1);
+    }
+
+    /// The user of a device, and what the device is called.
+    fn device(&self, number: u64) -> (&OwnedUserId, String) {
+        let user = usize::try_from(number % self.plan.users).expect("a few users");
+        (&self.people[user], format!("D{number}"))
     }
 
     fn start_surroundings(&self) {
@@ -202,7 +228,7 @@ impl World {
     }
 
     fn client(&self, number: u64, board: &Board) -> Client {
-        let user = usize::try_from(number % self.plan.users).expect("a few users");
+        let (user, device) = self.device(number);
         let link = Link {
             dice: self.dice.fork(),
             clock: self.env.clock.clone(),
@@ -214,8 +240,8 @@ impl World {
             number,
             door: Door {
                 server: self.server.clone(),
-                user: self.people[user].clone(),
-                device: format!("D{number}"),
+                user: user.clone(),
+                device,
                 link,
             },
             dice: self.dice.fork(),
@@ -334,12 +360,10 @@ impl World {
     async fn finish(&mut self, life: Life) {
         self.settled();
         self.env.clock.sleep(IDLE).await;
-        let (workers, running) = (life.rooms.workers(), life.env.tasks.running());
-        if workers > 0 || !running.is_empty() {
-            self.complain(
-                "liveness",
-                format!("idle, and yet {workers} workers and the tasks {running:?}"),
-            );
+        let (workers, running) = (life.front.workers(), life.env.tasks.running());
+        if workers > 0 || running != life.lasting {
+            let what = format!("idle, and yet {workers} workers and the tasks {running:?}");
+            self.complain("liveness", what);
         }
         self.stop(life).await;
     }

@@ -6,8 +6,7 @@
 use ruma_common::RoomId;
 
 use super::{Evidence, Voice};
-use crate::act::Act;
-use crate::door::Creation;
+use crate::act::{Act, Creation};
 use crate::history::Op;
 use crate::view::{Logged, RoomView, View};
 

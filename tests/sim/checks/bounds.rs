@@ -10,6 +10,7 @@ use belfry_data::{Commit, keyspaces};
 use belfry_kv::Write;
 
 use super::{Evidence, Voice};
+use crate::disk::room_of;
 
 /// Commits that a worker may have under way (`FLIGHTS_MAX` there).
 const FLIGHTS_MAX: usize = 2;
@@ -84,6 +85,9 @@ impl Load {
 pub(crate) fn size(commit: &Commit, voice: &mut Voice<'_>) {
     if let Err(limit) = commit.within_limits() {
         voice.complain(format!("a commit is beyond a limit: {limit}"));
+    }
+    if room_of(commit).is_none() {
+        return;
     }
     let load = Load::of(commit);
     let writes = WRITES_FIXED + WRITES_PER_EVENT * load.events + WRITES_PER_STATE * load.states;

@@ -7,6 +7,7 @@ use belfry_event::{EventHash, Pdu};
 
 use super::{Evidence, Voice};
 use crate::act::Act;
+use crate::door::{Answer, Told};
 use crate::history::Op;
 use crate::view::{Logged, View};
 
@@ -20,6 +21,12 @@ pub(crate) fn check(evidence: &Evidence<'_>, voice: &mut Voice<'_>) {
             let there = evidence.view.rooms.contains_key(room);
             voice.expect(there, || {
                 format!("{}: the room {room} is not there", op.mark)
+            });
+        }
+        let done = Answer::Done(Told::Nothing);
+        if op.answers().any(|(_, answer)| *answer == done) {
+            voice.expect(came_true(op, evidence.view), || {
+                format!("{}: acknowledged, and never so", op.mark)
             });
         }
         for (_, event) in op.events() {
@@ -92,6 +99,18 @@ fn acknowledged(op: &Op, logged: &Logged, voice: &mut Voice<'_>) {
     voice.expect(right, || {
         format!("{}: {hash:?} is not what was asked for", op.mark)
     });
+}
+
+/// Whether the membership was ever what a client was told that it is, without the event.
+fn came_true(op: &Op, view: &View) -> bool {
+    let Act::Member { room, act, target } = &op.act else {
+        return false;
+    };
+    let log = view.rooms.get(room).map_or(&[][..], |room| &room.log);
+    log.iter().any(|event| {
+        event.pdu.state_key() == Some(target.as_str())
+            && membership(&event.pdu) == Some(act.membership())
+    })
 }
 
 fn says(pdu: &Pdu, content: &serde_json::Value) -> bool {
