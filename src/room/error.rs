@@ -6,6 +6,7 @@
 use belfry_data::{CommitError, ReadError, StateError, Unavailable, WritesError};
 use belfry_event::DraftError;
 use belfry_policy::Denial;
+use ruma_common::RoomVersionId;
 
 use crate::create::Unfit;
 
@@ -28,6 +29,18 @@ pub enum RoomError {
     /// This server cannot take part in rooms of this version.
     #[error("room version {0} is not supported; choose one that /capabilities lists")]
     UnsupportedVersion(String),
+    /// The room has another version than the asking server can take part in.
+    #[error("the room has version {0}, which was not among those asked for")]
+    IncompatibleVersion(RoomVersionId),
+    /// A restricted join: this server cannot tell whether the user meets the conditions.
+    #[error("this server cannot tell whether the user may join; ask another one in the room")]
+    UnableToAuthorise,
+    /// A restricted join: this server has no user who may invite.
+    #[error("this server cannot vouch for the join; ask another one in the room")]
+    UnableToGrant,
+    /// No other server that could have done it was reached; the text says what came of the last.
+    #[error("no server in the room did it: {0}")]
+    Unreachable(String),
     /// The room's rules do not allow it; the text may be shown to the sender.
     #[error("{0}")]
     Forbidden(String),

@@ -9,6 +9,30 @@
 //! [`Rooms::append`] hands it to the room's worker (`worker`), which takes what else waits, reads
 //! what planning needs (`planner`), plans each change on top of the one before (`desk`, pure), and
 //! commits all of them together. The next batch is planned while this one becomes durable.
+//!
+//! # Other servers
+//!
+//! What rooms need of them is in [`Peers`] and [`Keys`], given to [`Rooms::federated`]. What they
+//! may ask of rooms are methods of [`Rooms`]; each takes the authenticated `origin` first, the
+//! server that asks, and checks everything else itself:
+//!
+//! ```text
+//! receive(Transaction) -> Receipt                                   PUT /send/{txnId}, its PDUs
+//! make(origin, Handshake, room, user, versions) -> Template         GET /make_join, _leave, _knock
+//! accept_join(origin, room, event_id, event) -> JoinAnswer          PUT /v2/send_join
+//! accept_leave(origin, room, event_id, event)                       PUT /v2/send_leave
+//! accept_knock(origin, room, event_id, event) -> Vec<RawValue>      PUT /v1/send_knock
+//! accept_invite(origin, room, event_id, Invitation) -> RawValue     PUT /v2/invite
+//! serve_event(origin, event_id) -> RawValue                         GET /event
+//! serve_state(origin, room, event_id) -> StateEvents                GET /state
+//! serve_state_ids(origin, room, event_id) -> StateIds               GET /state_ids
+//! serve_event_auth(origin, room, event_id) -> Vec<RawValue>         GET /event_auth
+//! serve_backfill(origin, room, from, limit) -> Vec<RawValue>        GET /backfill
+//! serve_missing_events(origin, room, MissingEvents) -> Vec<RawValue>  POST /get_missing_events
+//! ```
+//!
+//! and what this server's users ask that goes out: `join_remote(Remote)`, `leave_remote(Remote)`,
+//! `knock_remote(Remote)`, `invite_remote(..)`, `backfill(room, limit)`.
 
 mod batch;
 mod change;
@@ -16,11 +40,14 @@ mod create;
 mod desk;
 mod directory;
 mod error;
+mod isolated;
 mod job;
+mod peers;
 mod permission;
 mod planner;
 mod rooms;
 mod shape;
+mod transaction;
 mod worker;
 
 #[cfg(test)]
@@ -35,4 +62,10 @@ pub use create::{CreateRoom, InitialState, Preset, Unfit};
 pub use directory::JOINED_ROOMS_PAGES_MAX;
 pub use error::RoomError;
 pub use job::{Append, Appended, Txn};
+pub use peers::{
+    BACKFILL_MAX, Handshake, Invitation, JoinAnswer, KeyWanted, Keys, MISSING_EVENTS_MAX,
+    MissingEvents, PEER_ANSWER_BYTES_MAX, PeerAnswer, PeerError, Peers, StateEvents, StateIds,
+    Template,
+};
 pub use rooms::{Identity, MAILBOX_JOBS_MAX, Rooms, WORKERS_MAX};
+pub use transaction::{Receipt, TRANSACTION_PDUS_MAX, Transaction};

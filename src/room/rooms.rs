@@ -17,7 +17,9 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::create::CreateRoom;
 use crate::error::RoomError;
+use crate::isolated::Isolated;
 use crate::job::{Append, Appended, Founding, Job, Reply, Txn};
+use crate::peers::{Keys, Peers};
 use crate::worker::Worker;
 
 /// Requests that wait for one room; more are answered [`RoomError::Busy`].
@@ -45,6 +47,8 @@ pub(crate) struct Shared {
     pub(crate) engine: Arc<dyn Engine>,
     pub(crate) env: Env,
     pub(crate) identity: Identity,
+    pub(crate) peers: Arc<dyn Peers>,
+    pub(crate) keys: Arc<dyn Keys>,
     workers: Mutex<BTreeMap<OwnedRoomId, mpsc::Sender<Job>>>,
     /// The last timestamp given to a create event: no two rooms of this server are created in the
     /// same millisecond, for equal create events would be the same room (room version 12).
@@ -56,12 +60,31 @@ pub(crate) struct Shared {
 pub struct Rooms(pub(crate) Arc<Shared>);
 
 impl Rooms {
-    /// The rooms in the database, none of them worked on yet.
+    /// The rooms in the database, none of them worked on yet, of a server that knows no others.
     pub fn new(engine: Arc<dyn Engine>, env: Env, identity: Identity) -> Self {
+        Self::federated(
+            engine,
+            env,
+            identity,
+            Arc::new(Isolated),
+            Arc::new(Isolated),
+        )
+    }
+
+    /// The rooms in the database of a server that speaks to others.
+    pub fn federated(
+        engine: Arc<dyn Engine>,
+        env: Env,
+        identity: Identity,
+        peers: Arc<dyn Peers>,
+        keys: Arc<dyn Keys>,
+    ) -> Self {
         Self(Arc::new(Shared {
             engine,
             env,
             identity,
+            peers,
+            keys,
             workers: Mutex::default(),
             last_founded_ms: AtomicU64::new(0),
         }))

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use belfry_room::RoomError;
 use http::StatusCode as S;
-use ruma_common::api::error::ErrorKind as K;
+use ruma_common::api::error::{ErrorKind as K, IncompatibleRoomVersionErrorData};
 
 use super::{ApiError, Refusal};
 use crate::rate::Wait;
@@ -20,6 +20,13 @@ impl From<RoomError> for ApiError {
             E::UnknownRoom | E::UnknownEvent | E::UnknownAlias => (S::NOT_FOUND, K::NotFound),
             E::AliasTaken => (S::CONFLICT, K::Unknown),
             E::UnsupportedVersion(_) => (S::BAD_REQUEST, K::UnsupportedRoomVersion),
+            E::IncompatibleVersion(version) => {
+                let data = IncompatibleRoomVersionErrorData::new(version);
+                (S::BAD_REQUEST, K::IncompatibleRoomVersion(data))
+            }
+            E::UnableToAuthorise => (S::BAD_REQUEST, K::UnableToAuthorizeJoin),
+            E::UnableToGrant => (S::BAD_REQUEST, K::UnableToGrantJoin),
+            E::Unreachable(_) => (S::BAD_GATEWAY, K::Unknown),
             E::Forbidden(_) => (S::FORBIDDEN, K::Forbidden),
             E::BadContent(_) => (S::BAD_REQUEST, K::BadJson),
             E::BadParameter(_) => (S::BAD_REQUEST, K::InvalidParam),
