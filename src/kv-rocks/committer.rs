@@ -7,15 +7,16 @@
 use std::{iter::repeat, sync::Arc, time::Duration};
 
 use belfry_kv::{CommitError, LAZY_DELAY_MAX, Unavailable};
-use rocksdb::{Error, FlushOptions, WriteBatch, WriteOptions};
+use rocksdb::{Error, FlushOptions, WriteBatch};
 
 use crate::{
-    fault::{failed, is_no_space},
+    fault::{failed, is_no_space, refusal},
     group::{Plan, plan},
     guard::Guard,
     published::Published,
     queue::{Answer, Pending, Queue, Wait},
     registry::{self, Reserved},
+    stall::{self, Patience},
     stats::Meters,
     store::Store,
     wal,
@@ -55,6 +56,17 @@ struct Failure {
     cause: String,
     /// When writing may be tried again; `None` if only a restart helps.
     retry_at: Option<Duration>,
+}
+
+impl Failure {
+    /// What commits are told that come while it lasts.
+    fn refused(&self) -> Unavailable {
+        if is_no_space(&self.cause) {
+            Unavailable::DiskFull
+        } else {
+            Unavailable::Failed(self.cause.clone())
+        }
+    }
 }
 
 impl Committer {
@@ -129,7 +141,7 @@ impl Committer {
         if let Err(error) = written {
             // The queue first: who hears of the failure shall not be among those behind it.
             self.fail(&error, queue);
-            answer(group, repeat(Err(CommitError::Unknown(error))));
+            answer(group, repeat(Err(refusal(error))));
             return;
         }
         self.meters.count(&plan.answers);
@@ -153,10 +165,11 @@ impl Committer {
         let Some(retry_at) = failure.retry_at else {
             return Err(Unavailable::Failed(failure.cause.clone()));
         };
+        let refused = failure.refused();
         if now >= retry_at && self.retry(now) {
             Ok(())
         } else {
-            Err(Unavailable::DiskFull)
+            Err(refused)
         }
     }
 
@@ -164,7 +177,7 @@ impl Committer {
     fn retry(&mut self, now: Duration) -> bool {
         let mut batch = self.batch();
         let sound = registry::put_ceiling(&self.store, &mut batch, self.reserved.ceiling)
-            .and_then(|()| self.write_batch(batch, true));
+            .and_then(|()| self.write_batch(batch, true, Patience::None));
         match sound {
             Ok(()) => {
                 tracing::info!("the database takes writes again");
@@ -190,7 +203,7 @@ impl Committer {
         let sync = plan.synced.is_some() || ceiling > self.reserved.ceiling;
         let before = self.store.db.latest_sequence_number();
         self.published.announce(before, plan.last);
-        let written = self.write_batch(std::mem::take(&mut plan.batch), sync);
+        let written = self.write_batch(std::mem::take(&mut plan.batch), sync, Patience::Full);
         self.published.settle(written.is_ok());
         written?;
         self.reserved.ceiling = ceiling;
@@ -204,12 +217,14 @@ impl Committer {
         batch
     }
 
-    fn write_batch(&mut self, batch: WriteBatch, sync: bool) -> Result<(), String> {
-        let mut options = WriteOptions::default();
-        options.set_sync(sync);
+    fn write_batch(
+        &mut self,
+        batch: WriteBatch,
+        sync: bool,
+        patience: Patience,
+    ) -> Result<(), String> {
         let start = self.now();
-        let written = self.store.db.write_opt(batch, &options);
-        written.map_err(Error::into_string)?;
+        stall::write(&self.store.db, batch, sync, patience)?;
         let end = self.now();
         self.write_time = end.saturating_sub(start);
         self.meters.group(sync);
@@ -251,7 +266,8 @@ impl Committer {
         );
         answer(queue.drain(), repeat(Err(failed(cause))));
         self.failure = Some(Failure {
-            retry_at: is_no_space(cause).then(|| self.now() + RETRY_AFTER),
+            retry_at: (is_no_space(cause) || stall::is_stall(cause))
+                .then(|| self.now() + RETRY_AFTER),
             cause: cause.to_owned(),
         });
     }
@@ -265,7 +281,7 @@ impl Committer {
         }
         let mut batch = self.batch();
         let closed = registry::put_ceiling(&self.store, &mut batch, self.reserved.given)
-            .and_then(|()| self.write_batch(batch, true))
+            .and_then(|()| self.write_batch(batch, true, Patience::Full))
             .and_then(|()| flush(&self.store).map_err(Error::into_string));
         if let Err(error) = closed {
             tracing::warn!(%error, "the database was not closed in good order; no commit is lost");

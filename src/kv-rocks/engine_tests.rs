@@ -327,3 +327,29 @@ async fn an_expired_view_says_so() {
         .await;
     assert_eq!(read, Err(ReadError::Expired));
 }
+
+#[tokio::test]
+async fn a_row_outside_of_the_cache_is_never_read_as_an_empty_one() {
+    const ROWS: usize = 2_000;
+    let folder = TempDir::new().unwrap();
+    let rocks = open(folder.path()).unwrap();
+    for number in 0..ROWS {
+        let name = format!("{number:04}");
+        rocks.commit(put(name, vec![b'x'; 500])).await.unwrap();
+    }
+    drop(rocks);
+    // Indexes and filters fit, blocks of rows come and go.
+    let mut options = Hand::default().options();
+    options.cache_bytes = 256 << 10;
+    let rocks = Rocks::open(folder.path(), &keyspaces(), options).unwrap();
+    for first in 0..ROWS {
+        let view = rocks.snapshot().await.unwrap();
+        // Neighbours share a block.
+        let asked: Vec<Key> = [0, 1, 1_300]
+            .map(|step| key(POINT, format!("{:04}", (first + step) % ROWS)))
+            .to_vec();
+        let got = view.get_many(&asked).await.unwrap();
+        let lengths: Vec<_> = got.iter().flatten().map(Bytes::len).collect();
+        assert_eq!(lengths, [500; 3], "{asked:?}");
+    }
+}

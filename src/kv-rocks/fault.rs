@@ -5,7 +5,7 @@ use std::{io, path::PathBuf};
 use belfry_kv::{CommitError, ReadError, Unavailable};
 use rocksdb::{Error, ErrorKind};
 
-use crate::options::DESCRIPTORS_MIN;
+use crate::{options::DESCRIPTORS_MIN, stall::is_stall};
 
 /// Why a database was not opened. Nothing in it was changed.
 #[derive(Debug, thiserror::Error)]
@@ -113,6 +113,16 @@ pub(crate) fn is_miss(error: &Error) -> bool {
 /// Whether a write failed for want of space, which `RocksDB` recovers from by itself.
 pub(crate) fn is_no_space(cause: &str) -> bool {
     cause.contains("No space left")
+}
+
+/// What the commits of a group are told whose write failed for `cause`.
+pub(crate) fn refusal(cause: String) -> CommitError {
+    if is_stall(&cause) {
+        // Refused before anything was written.
+        failed(cause)
+    } else {
+        CommitError::Unknown(cause)
+    }
 }
 
 /// A commit that nothing was applied of.

@@ -20,6 +20,7 @@ mod pool;
 mod published;
 mod queue;
 mod registry;
+mod stall;
 mod stats;
 mod store;
 mod threads;
