@@ -92,6 +92,20 @@ pub fn release_alias(commit: &mut Commit, alias: &RoomAliasId, seen: &Seen<Alias
     }
 }
 
+/// Gives an alias, if it still stands for what was seen, to another room.
+pub fn move_alias(commit: &mut Commit, alias: &RoomAliasId, seen: &Seen<AliasRow>, room: &RoomId) {
+    let Some(row) = &seen.row else { return };
+    let key = (alias.to_string(),);
+    ROOM_ALIAS.check_unchanged(commit, &key, seen);
+    let moved = AliasRow {
+        room: room.to_owned(),
+        creator: row.creator.clone(),
+    };
+    ROOM_ALIAS.put(commit, &key, &moved);
+    ALIAS_OF_ROOM.delete(commit, &(RoomKey::from(&*row.room), alias.to_string()));
+    ALIAS_OF_ROOM.put(commit, &(RoomKey::from(room), alias.to_string()), &());
+}
+
 /// Whether the server shows the room in its directory.
 pub async fn is_published(snapshot: &dyn Snapshot, room: &RoomId) -> Result<bool, ReadError> {
     let row = PUBLISHED.get(snapshot, &(RoomKey::from(room),)).await?;

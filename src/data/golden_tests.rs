@@ -19,7 +19,7 @@ use crate::{
     column::{RoomKey, ServerKey, UserKey},
     directory::{ALIAS_OF_ROOM, PUBLISHED, ROOM_ALIAS},
     fixture::{WRITE_FIXTURES, from_hex, hash, members, to_hex, write_fixture},
-    keyspaces,
+    flow_samples, keyspaces,
     rows::{MetaRow, MigrationRow},
     state::{Entry, Inner, Node, NodeHash, Size, StateTuple, WorkingSet},
     tables::*,
@@ -45,7 +45,7 @@ impl Sample {
     }
 }
 
-fn sample<K: KeyCodec + PartialEq + 'static, R: Layout + PartialEq + 'static>(
+pub(crate) fn sample<K: KeyCodec + PartialEq + 'static, R: Layout + PartialEq + 'static>(
     table: &'static Table<K, R>,
     key: &K,
     row: &R,
@@ -77,6 +77,7 @@ pub(crate) fn samples() -> Vec<Sample> {
     samples.extend(event_samples());
     samples.extend(user_samples());
     samples.extend(account_samples());
+    samples.extend(flow_samples::samples());
     samples
 }
 

@@ -14,11 +14,15 @@ mod current;
 mod cursor;
 mod directory;
 mod epoch;
+mod flow;
+mod forgotten;
 mod members;
 mod migration;
+mod openid;
 mod order;
 mod parts;
 mod reader;
+mod report;
 mod resolution;
 mod rows;
 mod schema;
@@ -33,6 +37,8 @@ mod writes;
 mod epoch_tests;
 #[cfg(test)]
 mod fixture;
+#[cfg(test)]
+mod flow_samples;
 #[cfg(test)]
 mod golden_tests;
 #[cfg(test)]
@@ -60,15 +66,23 @@ pub use current::{
 };
 pub use cursor::{CURSOR_NAME_BYTES_MAX, CursorTooLong, cursor, move_cursor};
 pub use directory::{
-    ALIASES_MAX, AliasRow, alias_seen, aliases_of, claim_alias, is_published, publish,
+    ALIASES_MAX, AliasRow, alias_seen, aliases_of, claim_alias, is_published, move_alias, publish,
     release_alias,
 };
 pub use epoch::{CURRENT_CHANGES_MAX, EPOCH_STEP_ENTRIES, EpochStep, abandon_epoch};
+pub use flow::{
+    FLOWS_PAGE_MAX, Flow, FlowAct, FlowRow, advance_flow, end_flow, flows, start_flow,
+};
+pub use forgotten::{ForgottenRow, are_forgotten, forget};
 pub use members::{UserRoom, user_in_rooms, user_rooms};
 pub use migration::{MIGRATION_CURSOR_BYTES_MAX, MigrationError};
+pub use openid::{OpenIdRow, openid_token, put_openid_token};
 pub use order::{GlobalPage, OrderPage, STAMP_FIRST, STAMP_LAST, TimelinePoint, global_log, tails};
 pub use parts::PartWrites;
 pub use reader::{CHILDREN_MAX, RoomReader, StoredEvent, rooms, rooms_of_events};
+pub use report::{
+    REPORTS_PER_USER_MAX, ReportRow, ReportTarget, put_report, reports_by, was_reported,
+};
 pub use resolution::{
     CONFLICTS_MAX, Gathering, Planned, PlannedEvent, ResolutionFault, state_map_key, state_tuple,
 };

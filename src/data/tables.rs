@@ -21,6 +21,10 @@ use crate::{
     codec::unknown_version,
     column::{DIGEST_BYTES, RoomKey, ServerKey, UserKey},
     directory::{ALIAS_OF_ROOM, PUBLISHED, ROOM_ALIAS},
+    flow::FLOW,
+    forgotten::FORGOTTEN,
+    openid::OPENID_TOKEN,
+    report::REPORT,
     rows::{
         CurrentRow, CursorRow, EdgeRow, EpochRow, EventRow, GapRow, GlobalRow, InboundTxnRow,
         LocalMemberRow, LogRow, MetaRow, MigrationRow, RoomHead, StagedRow, TxnRow, UserRoomRow,
@@ -166,7 +170,7 @@ pub(crate) static INBOUND_TXN: Table<(ServerKey, [u8; DIGEST_BYTES]), InboundTxn
     Table::new(ground(24, "inbound_txn", Shape::Point, Cold));
 
 /// How many tables there are.
-pub(crate) const TABLES: usize = 37;
+pub(crate) const TABLES: usize = 41;
 
 static KEYSPACES: [Keyspace; TABLES] = [
     *META.space(),
@@ -206,6 +210,10 @@ static KEYSPACES: [Keyspace; TABLES] = [
     *ROOM_ALIAS.space(),
     *ALIAS_OF_ROOM.space(),
     *PUBLISHED.space(),
+    *FORGOTTEN.space(),
+    *FLOW.space(),
+    *REPORT.space(),
+    *OPENID_TOKEN.space(),
 ];
 
 /// Every table, by tag: what an engine is opened with.

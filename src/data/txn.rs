@@ -109,7 +109,8 @@ impl InboundTxn {
     }
 }
 
-fn expire_at(commit: &mut Commit, expires_age_ms: u64, key: &Key) {
+/// The row with this key goes once the installation is that old.
+pub(crate) fn expire_at(commit: &mut Commit, expires_age_ms: u64, key: &Key) {
     let target = Bytes::copy_from_slice(key.as_bytes());
     EXPIRY.put(commit, &(expires_age_ms, target), &());
 }

@@ -13,7 +13,12 @@ use super::{
         TOKEN, USER,
     },
 };
-use crate::{column::UserKey, rows::GlobalRow, tables::GLOBAL_LOG};
+use crate::{
+    column::UserKey,
+    flow::{self, FlowAct},
+    rows::GlobalRow,
+    tables::GLOBAL_LOG,
+};
 
 /// A commit about one user under construction. It applies only if nobody else changed the user
 /// since they were read; reads that it depends on must be of the same snapshot.
@@ -132,6 +137,11 @@ impl UserChange {
             row.uses = row.uses.saturating_add(1);
             REGISTRATION_TOKEN.put(&mut self.commit, &key, &row);
         }
+    }
+
+    /// Begins a flow that follows from the change.
+    pub fn start_flow(&mut self, act: FlowAct) {
+        flow::start_flow(&mut self.commit, act);
     }
 
     /// The commit.
