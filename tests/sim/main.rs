@@ -14,6 +14,7 @@ mod dice;
 mod digest;
 mod disk;
 mod door;
+mod excuse;
 mod forged;
 mod found;
 mod front;

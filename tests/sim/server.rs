@@ -173,6 +173,7 @@ impl Server {
                     waiting_max: 1,
                     chars_min: 8,
                 },
+                shared_secret: None,
             },
             edge: EdgeOptions {
                 trusted_proxies: TrustedProxies(Vec::new()),

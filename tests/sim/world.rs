@@ -21,6 +21,7 @@ use crate::dice::Dice;
 use crate::digest::Digest;
 use crate::disk::{Disk, Fate, Parts};
 use crate::door::{Door, Link};
+use crate::excuse::excused;
 use crate::history::{Diary, History};
 use crate::logs::Logs;
 use crate::plan::{Doom, Plan, Point};
@@ -438,8 +439,7 @@ impl World {
     fn check_logs(&mut self) {
         for line in self.logs.take() {
             self.trace.note(format_args!("log: {line}"));
-            let explained = line.contains("a commit's outcome is not known");
-            if !explained || self.plan.is_calm() {
+            if !excused(&line, &self.plan) {
                 self.complain("logs", line);
             }
         }
