@@ -22,7 +22,7 @@ pub(crate) use self::{
     keys::{Config, Log, RateLimits},
     sample::sample,
     secret::Secret,
-    value::{Format, Level, RateLimit, Registration},
+    value::{Format, Level, Publishing, RateLimit, Registration},
 };
 use crate::message::Message;
 

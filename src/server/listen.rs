@@ -29,6 +29,8 @@ use self::{
     pace::Paced,
 };
 
+/// What each connection's task is called.
+pub(crate) const CONNECTION_TASK: &str = "http connection";
 /// Bytes of a request's head, and of what is buffered per direction of an HTTP/1 connection.
 const HEAD_BYTES_MAX: u32 = 64 * 1024;
 /// Requests at a time on one HTTP/2 connection.
@@ -63,7 +65,7 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, env: Env, conne
                     tracing::debug!(%error, "a connection ended before it began");
                 }
                 let (router, own) = (router.clone(), env.clone());
-                env.tasks.spawn("http connection", async move {
+                env.tasks.spawn(CONNECTION_TASK, async move {
                     connection(stream, peer, router, own).await;
                     drop(place);
                 });

@@ -5,7 +5,7 @@
 
 use std::{thread, time::Duration};
 
-use crate::config::{self, Config, RateLimit, RateLimits};
+use crate::config::{self, Config, Publishing, RateLimit, RateLimits};
 use belfry_api::{
     About,
     edge::{EdgeOptions, TrustedProxies},
@@ -13,7 +13,7 @@ use belfry_api::{
 };
 use belfry_event::SigningKey;
 use belfry_node::NodeOptions;
-use belfry_policy::Rules;
+use belfry_policy::{Action, DEFAULT_CLASS, MEMBER, Rules};
 use belfry_user::{PasswordOptions, Registration, UserOptions};
 
 /// Lanes of a password's hash: one sign-in takes one processor.
@@ -25,7 +25,7 @@ const PASSWORD_WAITING_MAX: usize = 64;
 pub(crate) fn node(config: &Config, signing_key: SigningKey) -> NodeOptions {
     NodeOptions {
         signing_key,
-        rules: Rules::default(),
+        rules: rules(config.rooms.directory_publishing),
         users: users(config),
         edge: EdgeOptions {
             trusted_proxies: TrustedProxies(config.listen.trusted_proxies.clone()),
@@ -35,6 +35,25 @@ pub(crate) fn node(config: &Config, signing_key: SigningKey) -> NodeOptions {
             default_room_version: config.rooms.default_version.clone(),
         },
     }
+}
+
+/// The default rules, less what the configuration withholds.
+fn rules(publishing: Publishing) -> Rules {
+    let mut rules = Rules::default();
+    match publishing {
+        Publishing::Everybody => {}
+        Publishing::Administrators => {
+            if let Some(member) = rules.roles.get_mut(MEMBER) {
+                member.may.remove(&Action::Publish);
+            }
+        }
+        Publishing::Nobody => {
+            if let Some(class) = rules.classes.get_mut(DEFAULT_CLASS) {
+                class.withheld.insert(Action::Publish);
+            }
+        }
+    }
+    rules
 }
 
 fn users(config: &Config) -> UserOptions {
@@ -94,6 +113,9 @@ fn named(limits: &RateLimits) -> [(Limit, RateLimit); 12] {
 
 #[cfg(test)]
 mod tests {
+    use belfry_policy::{ADMIN, Account, Request, Requester, Room, Standing};
+    use ruma_common::user_id;
+
     use super::*;
 
     #[test]
@@ -108,6 +130,34 @@ mod tests {
             );
         }
         assert_eq!(rates(&config.rate_limits), RateOptions::field_defaults());
+    }
+
+    /// Whether an ordinary account, and whether an administrator, may publish a room.
+    fn may_publish(publishing: Publishing) -> [bool; 2] {
+        let rules = rules(publishing);
+        assert_eq!(rules.problems(), []);
+        let room = Room {
+            id: None,
+            class: DEFAULT_CLASS,
+        };
+        [MEMBER, ADMIN].map(|role| {
+            let account = Account {
+                id: user_id!("@ada:localhost"),
+                role,
+                standing: Standing::Active,
+            };
+            let asking = Request::new(Requester::Account(account), Action::Publish);
+            belfry_policy::decide(&rules, &asking.in_room(room))
+                .into_result()
+                .is_ok()
+        })
+    }
+
+    #[test]
+    fn publishing_is_for_whom_the_configuration_says() {
+        assert_eq!(may_publish(Publishing::Everybody), [true, true]);
+        assert_eq!(may_publish(Publishing::Administrators), [false, true]);
+        assert_eq!(may_publish(Publishing::Nobody), [false, false]);
     }
 
     #[test]

@@ -159,9 +159,25 @@ impl Server {
                     tracing::warn!(?stopped, "some tasks did not end by themselves");
                 }
             }
-            name = signals.next() => tracing::warn!(signal = name, "requests under way are cut off"),
+            name = signals.next() => {
+                let under_way = requests_under_way(env);
+                if under_way == 0 {
+                    tracing::info!(signal = name, "the server stops without waiting for its tasks");
+                } else {
+                    tracing::warn!(signal = name, under_way, "requests under way are cut off");
+                }
+            }
         }
     }
+}
+
+/// Connections that are still there while the server stops: each ends with the answers to the
+/// requests that it has begun.
+fn requests_under_way(env: &Env) -> usize {
+    let running = env.tasks.running().into_iter();
+    running
+        .filter(|name| *name == listen::CONNECTION_TASK)
+        .count()
 }
 
 /// The sockets of the configured addresses.

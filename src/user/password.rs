@@ -8,7 +8,10 @@ use std::sync::Arc;
 
 use argon2::{
     Algorithm, Argon2, Params, Version,
-    password_hash::{PasswordHasher as _, PasswordVerifier as _, phc::PasswordHash},
+    password_hash::{
+        PasswordHasher as _, PasswordVerifier as _,
+        phc::{Output, PasswordHash, Salt},
+    },
 };
 use belfry_env::{Env, Pool, PoolError, PoolLimits, Random};
 
@@ -65,8 +68,7 @@ impl Passwords {
         };
         let params = Params::new(options.memory_kib, options.passes, options.lanes, None);
         let params = params.map_err(|error| Fault::Broken(format!("password hashing: {error}")))?;
-        let salt = env.random.bytes::<16>();
-        let decoy = hash(params.clone(), &salt, &env.random.token(32)).map_err(broken)?;
+        let decoy = decoy(&params, &env.random).map_err(broken)?;
         Ok(Self {
             pool: env.tasks.pool("password hashing", limits),
             random: env.random.fork(),
@@ -106,6 +108,20 @@ impl Passwords {
         let same = self.pool.run(move || verify(&password, &stored)).await;
         Ok(same.map_err(fault)? && known)
     }
+}
+
+/// A stored hash that no password gives, made without hashing: comparing with it costs what
+/// comparing with a real one of these parameters does.
+fn decoy(params: &Params, random: &Random) -> Result<String, argon2::password_hash::Error> {
+    let unfit = |_| argon2::password_hash::Error::Internal;
+    let hash = PasswordHash {
+        algorithm: Algorithm::Argon2id.ident(),
+        version: Some(Version::V0x13.into()),
+        params: params.try_into()?,
+        salt: Some(Salt::new(&random.bytes::<16>()).map_err(unfit)?),
+        hash: Some(Output::new(&random.bytes::<{ Params::DEFAULT_OUTPUT_LEN }>()).map_err(unfit)?),
+    };
+    Ok(hash.to_string())
 }
 
 fn hash(
@@ -171,6 +187,26 @@ mod tests {
         assert!(!passwords.verify("Wordpass", Some(&stored)).await.unwrap());
         assert!(!passwords.verify("wordpass", None).await.unwrap());
         assert!(!passwords.verify("wordpass", Some("damaged")).await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn auth_012_the_decoy_costs_what_a_stored_hash_does() {
+        let passwords = passwords();
+        let stored = passwords.hash("wordpass").await.unwrap();
+        let (stored, decoy) = (
+            PasswordHash::new(&stored).unwrap(),
+            PasswordHash::new(&passwords.decoy).unwrap(),
+        );
+        assert_eq!(
+            (decoy.algorithm, decoy.version),
+            (stored.algorithm, stored.version)
+        );
+        assert_eq!(decoy.params.to_string(), stored.params.to_string());
+        let lengths = |hash: &PasswordHash| {
+            let salt = hash.salt.as_ref().map(|salt| salt.len());
+            (salt, hash.hash.as_ref().map(Output::len))
+        };
+        assert_eq!(lengths(&decoy), lengths(&stored));
     }
 
     #[tokio::test]

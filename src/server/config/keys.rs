@@ -12,7 +12,7 @@ use ruma_common::{OwnedServerName, RoomVersionId};
 
 use super::{
     source::Source,
-    value::{Format, Level, RateLimit, Raw, Registration, Whole},
+    value::{Format, Level, Publishing, RateLimit, Raw, Registration, Whole},
 };
 
 /// A key as `config default` and "did you mean" see it.
@@ -106,6 +106,8 @@ sections! {
     rooms: Rooms = "rooms" {
         /// The version of rooms whose creator names none.
         default_version: RoomVersionId = Raw::Text("12"),
+        /// Who may show rooms in the directory and give them aliases.
+        directory_publishing: Publishing = Raw::Text("everybody"),
     }
 
     /// How often things may happen.

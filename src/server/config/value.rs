@@ -290,3 +290,15 @@ words! {
         Open = "open",
     }
 }
+
+words! {
+    /// Who may show rooms in the directory and give them aliases.
+    Publishing {
+        /// Every account, of rooms in which it has the power to.
+        Everybody = "everybody",
+        /// Administrators.
+        Administrators = "administrators",
+        /// Nobody.
+        Nobody = "nobody",
+    }
+}

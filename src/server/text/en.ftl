@@ -110,6 +110,7 @@ config-accounts-password-hash-memory-mib = Memory that checking one password tak
 config-accounts-password-hash-passes = How often all of that memory is passed over: more is slower for everybody, attackers included.
 config-rooms = Rooms.
 config-rooms-default-version = The version of rooms whose creator asks for none. Older servers may not know the newest.
+config-rooms-directory-publishing = Who may show rooms in the public directory and give them aliases: "everybody" (of rooms in which they have the power to), "administrators" or "nobody".
 config-rate-limits = How often something may happen: one more each interval_ms milliseconds, at most burst at once. "off" switches a limit off.
 config-rate-limits-message = For each user: events sent.
 config-rate-limits-registration = For each network: accounts made.

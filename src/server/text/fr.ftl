@@ -110,6 +110,7 @@ config-accounts-password-hash-memory-mib = La mémoire que prend la vérificatio
 config-accounts-password-hash-passes = Combien de fois toute cette mémoire est parcourue : davantage est plus lent pour tous, attaquants compris.
 config-rooms = Les salons.
 config-rooms-default-version = La version des salons dont le créateur n’en demande aucune. D’anciens serveurs peuvent ignorer la plus récente.
+config-rooms-directory-publishing = Qui peut montrer des salons dans l’annuaire public et leur donner des alias : "everybody" (tous, dans les salons où ils en ont le pouvoir), "administrators" (les administrateurs) ou "nobody" (personne).
 config-rate-limits = Combien de fois une chose peut se produire : une de plus toutes les interval_ms millisecondes, au plus burst à la fois. "off" supprime une limite.
 config-rate-limits-message = Pour chaque utilisateur : évènements envoyés.
 config-rate-limits-registration = Pour chaque réseau : comptes créés.

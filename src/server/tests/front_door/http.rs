@@ -5,6 +5,7 @@ use std::{
     net::{TcpListener, TcpStream},
 };
 
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::process::{Place, Server};
@@ -118,4 +119,94 @@ fn an_address_that_is_taken_is_refused() {
     .unwrap();
     place.run(&["serve"]).refused(2, &address);
     assert!(!place.path("data/control.sock").exists());
+}
+
+/// Tries to sign in as nobody, with this for a client's address; the status.
+fn guess(place: &Place, forwarded: &str) -> u16 {
+    let head = format!(
+        "POST /_matrix/client/v3/login HTTP/1.1\r\nX-Forwarded-For: {forwarded}\r\n"
+    );
+    let body = json!({
+        "type": "m.login.password",
+        "identifier": { "type": "m.id.user", "user": forwarded },
+        "password": "a guess",
+    });
+    ask(place, &head, &body).0
+}
+
+/// What three guesses get, the last by another client, where these proxies are trusted.
+fn guesses(proxies: &str) -> [u16; 3] {
+    let place = Place::new();
+    let config = [
+        "listen.addresses = ['127.0.0.1:0']",
+        &format!("listen.trusted_proxies = {proxies}"),
+        "accounts.password_hash_memory_mib = 8",
+        "rate_limits.login_network = { interval_ms = 3600000, burst = 1 }",
+    ];
+    std::fs::write(place.path("belfry.toml"), config.join("\n")).unwrap();
+    let server = place.start();
+    let seen = ["203.0.113.7", "203.0.113.7", "198.51.100.8"].map(|client| guess(&place, client));
+    server.stop();
+    seen
+}
+
+#[test]
+fn rate_limits_count_clients_of_a_trusted_proxy_each_and_believe_nobody_else() {
+    assert_eq!(guesses("['127.0.0.1']"), [403, 429, 403]);
+    assert_eq!(guesses("['192.0.2.0/24']"), [403, 429, 429]);
+    assert_eq!(guesses("[]"), [403, 429, 429]);
+}
+
+/// Tasks of the running server.
+fn tasks(place: &Place) -> u64 {
+    let ran = place.run(&["status", "--json"]);
+    let status: Value = serde_json::from_str(&ran.out).unwrap();
+    status["status"]["tasks"].as_u64().unwrap()
+}
+
+/// Sends a request without waiting for its answer; returns once its connection is served.
+fn begin(place: &Place, request: &str) -> TcpStream {
+    const LOOKS_MAX: usize = 1_000;
+    let before = tasks(place);
+    let mut stream = TcpStream::connect(address(place)).unwrap();
+    stream.write_all(request.as_bytes()).unwrap();
+    let served = (0..LOOKS_MAX).any(|_| tasks(place) > before);
+    assert!(served, "the connection is not served");
+    stream
+}
+
+#[test]
+fn a_long_poll_does_not_hold_up_the_end() {
+    let place = Place::with(OPEN);
+    let server = place.start();
+    let token = register(&place).1["access_token"].clone();
+    let token = token.as_str().unwrap();
+    let sync = |query: &str| {
+        let path = format!("GET /_matrix/client/v3/sync?{query} HTTP/1.1");
+        format!("{path}\r\nAuthorization: Bearer {token}\r\n")
+    };
+    let (_, first) = ask(&place, &sync("timeout=0"), &Value::Null);
+    let since = first["next_batch"].as_str().unwrap();
+    let poll = sync(&format!("timeout=300000&since={since}"));
+    let mut poll = begin(&place, &format!("{poll}Host: localhost\r\n\r\n"));
+    server.stop();
+    let mut answer = String::new();
+    poll.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    let log = std::fs::read_to_string(place.path("log")).unwrap();
+    assert!(!log.contains("did not end"), "{log}");
+    assert!(!log.contains("cut off"), "{log}");
+}
+
+#[test]
+fn a_second_signal_cuts_off_what_is_under_way_and_says_how_much() {
+    let place = Place::new();
+    let server = place.start();
+    let head = "POST /_matrix/client/v3/login HTTP/1.1\r\nHost: localhost\r\n";
+    let _half = begin(&place, &format!("{head}Content-Length: 100\r\n\r\n{{"));
+    server.signal(Signal::TERM);
+    assert_eq!(server.notice(), "STOPPING=1");
+    server.stop();
+    let log = std::fs::read_to_string(place.path("log")).unwrap();
+    assert!(log.contains("under_way=1"), "{log}");
 }
