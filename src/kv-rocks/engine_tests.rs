@@ -328,28 +328,45 @@ async fn an_expired_view_says_so() {
     assert_eq!(read, Err(ReadError::Expired));
 }
 
+/// Table files whose ranges overlap: row `number` is in file `number % FILES`.
+async fn write_overlapping_files(folder: &Path, rows: usize) {
+    const FILES: usize = 6;
+    for file in 0..FILES {
+        let rocks = open(folder).unwrap();
+        for number in (file..rows).step_by(FILES) {
+            let mut commit = Commit::synced();
+            commit.durability = belfry_kv::Durability::Lazy;
+            for tag in [POINT, SCAN, LOG] {
+                let key = key(tag, format!("{number:04}"));
+                let value = vec![b'x'; 300 + (number * 37) % 1_500];
+                commit.writes.push(Write::Put(key, value.into()));
+            }
+            rocks.commit(commit).await.unwrap();
+        }
+    }
+}
+
+/// A batched read that meets a block outside of the cache in a newer file, while the row is in an
+/// older one, was answered by `RocksDB` with an empty row.
 #[tokio::test]
 async fn a_row_outside_of_the_cache_is_never_read_as_an_empty_one() {
-    const ROWS: usize = 2_000;
+    const ROWS: usize = 1_500;
     let folder = TempDir::new().unwrap();
-    let rocks = open(folder.path()).unwrap();
-    for number in 0..ROWS {
-        let name = format!("{number:04}");
-        rocks.commit(put(name, vec![b'x'; 500])).await.unwrap();
-    }
-    drop(rocks);
+    write_overlapping_files(folder.path(), ROWS).await;
     // Indexes and filters fit, blocks of rows come and go.
     let mut options = Hand::default().options();
-    options.cache_bytes = 256 << 10;
+    options.cache_bytes = 400 << 10;
     let rocks = Rocks::open(folder.path(), &keyspaces(), options).unwrap();
-    for first in 0..ROWS {
+    for number in (0..ROWS * 8).map(|step| step * 701 % ROWS) {
         let view = rocks.snapshot().await.unwrap();
-        // Neighbours share a block.
-        let asked: Vec<Key> = [0, 1, 1_300]
-            .map(|step| key(POINT, format!("{:04}", (first + step) % ROWS)))
+        let asked: Vec<Key> = [(LOG, 0), (POINT, 3), (LOG, 5), (SCAN, 1)]
+            .map(|(tag, step)| key(tag, format!("{:04}", (number + step) % ROWS)))
             .to_vec();
         let got = view.get_many(&asked).await.unwrap();
-        let lengths: Vec<_> = got.iter().flatten().map(Bytes::len).collect();
-        assert_eq!(lengths, [500; 3], "{asked:?}");
+        assert!(
+            got.iter()
+                .all(|row| row.as_ref().is_some_and(|row| row.len() >= 300)),
+            "{asked:?}"
+        );
     }
 }
