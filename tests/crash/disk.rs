@@ -20,6 +20,8 @@ use crate::{
 /// The data folder is a file system of its own, of 96 MiB.
 const ON_A_SMALL_DISK: &str = r#"exec unshare -rm sh -c '
 mkdir -p data && mount -t tmpfs -o size=96m,mode=700 none data && exec "$0" --config belfry.toml' "$0""#;
+/// Nothing larger is filled.
+const DISK_BYTES_MAX: u64 = 96 << 20;
 /// What the ballast leaves of it: less than the server wants, more than its files need to go on.
 const LEFT_BYTES: u64 = 12 << 20;
 /// How long writes may take to return.
@@ -37,7 +39,11 @@ fn inside(place: &Place, server: &Server, name: &str) -> PathBuf {
 /// Writes a file that leaves [`LEFT_BYTES`] of its disk.
 fn fill(ballast: &Path) {
     let disk = rustix::fs::statvfs(ballast.parent().unwrap()).unwrap();
-    let free = disk.f_bavail * disk.f_frsize;
+    let (size, free) = (disk.f_blocks * disk.f_frsize, disk.f_bavail * disk.f_frsize);
+    assert!(
+        size <= DISK_BYTES_MAX,
+        "this is not the small disk but one of {size} bytes"
+    );
     let bytes = usize::try_from(free - LEFT_BYTES).unwrap();
     fs::write(ballast, vec![1; bytes]).unwrap();
 }
