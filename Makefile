@@ -1,7 +1,7 @@
 # What one does with a checkout, by name.
 #
 #   make run     build the server and start it (make run ARGS="config check")
-#   make test    everything that CI checks: format, lints, licences, all tests
+#   make test    everything that CI checks: format, lints, licences, all tests, real clients
 #   make lint    the same without the tests
 #   make bench   the benchmarks of docs/benchmarks.md
 #   make setup   install what building needs; the others do it by themselves
@@ -24,7 +24,7 @@ run: setup
 	@$(with_rocksdb) cargo run --locked --release --bin belfry -- $(ARGS)
 
 test: setup
-	@$(with_rocksdb) .ci/test lint tests
+	@$(with_rocksdb) .ci/test lint tests clients
 
 lint: setup
 	@$(with_rocksdb) .ci/test lint
