@@ -4,6 +4,8 @@
 #   make test    everything that CI checks: format, lints, licences, all tests, real clients
 #   make lint    the same without the tests
 #   make bench   the benchmarks of docs/benchmarks.md
+#   make complement   the Matrix conformance suite; needs root, Go, and a network that has the suite
+#                     (ARGS=accept writes down what got better)
 #   make setup   install what building needs; the others do it by themselves
 
 SHELL := /bin/bash
@@ -18,7 +20,7 @@ export CARGO_TARGET_DIR ?= $(BELFRY_CACHE)/target
 # RocksDB is compiled once per machine; this names the result.
 with_rocksdb := rocksdb=$$(.ci/rocksdb) && eval "$$rocksdb" &&
 
-.PHONY: run test lint bench setup
+.PHONY: run test lint bench complement setup
 
 run: setup
 	@$(with_rocksdb) cargo run --locked --release --bin belfry -- $(ARGS)
@@ -31,6 +33,10 @@ lint: setup
 
 bench: setup
 	@$(with_rocksdb) cargo bench --locked --workspace --bench '*'
+
+# 77: it could not be run here, and said so.
+complement: setup
+	@$(with_rocksdb) complement/run $(ARGS) || [ $$? = 77 ]
 
 setup:
 	@.ci/setup
