@@ -41,6 +41,7 @@ impl Layer {
 pub(crate) const LAYERS: &[Layer] = &[
     Layer::new(0, "env", &[], &[]),
     Layer::new(0, "kv", &[], &[]),
+    Layer::new(0, "blob", &[], &[]),
     Layer::new(0, "event", &[], &[]),
     Layer::new(0, "policy", &[], &[]),
     Layer::new(1, "kv-rocks", &["kv"], &[]),
@@ -53,6 +54,7 @@ pub(crate) const LAYERS: &[Layer] = &[
         &["data", "env", "event", "policy"],
         &["kv", "room"],
     ),
+    Layer::new(3, "media", &["blob", "data", "env", "policy"], &["kv"]),
     Layer::new(
         5,
         "api",

@@ -1,0 +1,1 @@
+//! Upload, download, thumbnails, quotas.
