@@ -10,8 +10,11 @@ mod current;
 mod directory;
 mod event;
 mod finding;
+mod keys;
 mod order;
 mod pages;
+mod relation;
+mod reading;
 mod state;
 mod user;
 
@@ -44,6 +47,9 @@ pub async fn check(engine: &dyn Engine, findings_max: usize) -> Result<Report, R
     user::check(engine, &mut report).await?;
     account::check(engine, &mut report).await?;
     directory::check(engine, &mut report).await?;
+    keys::check(engine, &mut report).await?;
+    relation::check(engine, &mut report).await?;
+    reading::check(engine, &mut report).await?;
     pages::decode_all(engine, &AGE, &mut report).await?;
     pages::decode_all(engine, &ROOM_SERVER_ROWS, &mut report).await?;
     pages::decode_all(engine, &TXN, &mut report).await?;

@@ -19,7 +19,7 @@ use crate::{
     column::{RoomKey, ServerKey, UserKey},
     directory::{ALIAS_OF_ROOM, PUBLISHED, ROOM_ALIAS},
     fixture::{WRITE_FIXTURES, from_hex, hash, members, to_hex, write_fixture},
-    flow_samples, keyspaces,
+    flow_samples, keyspaces, remote_samples,
     rows::{MetaRow, MigrationRow},
     state::{Entry, Inner, Node, NodeHash, Size, StateTuple, WorkingSet},
     tables::*,
@@ -77,7 +77,12 @@ pub(crate) fn samples() -> Vec<Sample> {
     samples.extend(event_samples());
     samples.extend(user_samples());
     samples.extend(account_samples());
+    samples.extend(crate::golden_related::samples());
+    samples.extend(crate::golden_reading::samples());
+    samples.extend(federation_samples());
     samples.extend(flow_samples::samples());
+    samples.extend(crate::keys::golden::samples());
+    samples.extend(remote_samples::samples());
     samples
 }
 
@@ -378,6 +383,19 @@ fn account_samples() -> Vec<Sample> {
             &("t".to_owned(),),
             &invitation,
         ),
+    ]
+}
+
+fn federation_samples() -> Vec<Sample> {
+    use crate::federation::{self, samples};
+    let server = || ServerKey::from(server_name!("b.org"));
+    let key = (server(), "ed25519:a".to_owned());
+    let queued = (server(), STAMP_LAST);
+    vec![
+        sample(&federation::SERVER_KEY, &key, &samples::key()),
+        sample(&federation::KEY_DOCUMENT, &(server(),), &samples::document()),
+        sample(&federation::DESTINATION, &(server(),), &samples::lagging()),
+        sample(&federation::EDU_OUTBOX, &queued, &samples::edu()),
     ]
 }
 

@@ -10,27 +10,43 @@ mod ask;
 mod check;
 mod codec;
 mod column;
+pub mod connection;
 mod current;
 mod cursor;
 mod directory;
 mod epoch;
+mod federation;
 mod flow;
 mod forgotten;
+mod listing;
+pub mod keys;
+mod litter;
 mod members;
 mod migration;
+pub mod note;
 mod openid;
 mod order;
 mod parts;
+pub mod presence;
+pub mod pusher;
 mod reader;
+pub mod receipt;
+mod relation;
+mod remote;
 mod report;
 mod resolution;
+mod room_time;
 mod rows;
 mod schema;
 mod staging;
+mod stale;
 mod state;
 mod stats;
+pub mod stir;
 mod tables;
+mod thread;
 mod txn;
+pub mod typing;
 mod writes;
 
 #[cfg(test)]
@@ -40,9 +56,15 @@ mod fixture;
 #[cfg(test)]
 mod flow_samples;
 #[cfg(test)]
+mod golden_reading;
+#[cfg(test)]
+mod golden_related;
+#[cfg(test)]
 mod golden_tests;
 #[cfg(test)]
 mod lock_tests;
+#[cfg(test)]
+mod remote_samples;
 #[cfg(test)]
 mod resolution_tests;
 #[cfg(test)]
@@ -71,21 +93,39 @@ pub use directory::{
 };
 pub use epoch::{CURRENT_CHANGES_MAX, EPOCH_STEP_ENTRIES, EpochStep, abandon_epoch};
 pub use flow::{
-    FLOWS_PAGE_MAX, Flow, FlowAct, FlowRow, advance_flow, end_flow, flows, start_flow,
+    FLOWS_PAGE_MAX, Flow, FlowAct, FlowRow, advance_flow, end_flow, flow, flows, start_flow,
 };
 pub use forgotten::{ForgottenRow, are_forgotten, forget};
+pub use litter::{clear_litter, littered_rooms};
+pub use federation::{
+    DESTINATIONS_PAGE_MAX, DestinationRow, EDUS_PAGE_MAX, EduRow, KeyDocumentRow, SERVER_KEYS_MAX,
+    ServerKeyRow, destination, destinations, drop_edu, forget_destination, keep_destination,
+    keep_key_document, keep_server_key, key_document, push_edu, server_keys, waiting_edus,
+};
+pub use listing::{
+    ListedRoomRow, ListedUserRow, ListingPage, ListingPlace, ListingRow, WORD_BYTES_MAX, WORDS_MAX,
+    list_room, list_user, listed_rooms, listed_users, listing, users_by_word,
+};
 pub use members::{UserRoom, user_in_rooms, user_rooms};
 pub use migration::{MIGRATION_CURSOR_BYTES_MAX, MigrationError};
 pub use openid::{OpenIdRow, openid_token, put_openid_token};
 pub use order::{GlobalPage, OrderPage, STAMP_FIRST, STAMP_LAST, TimelinePoint, global_log, tails};
 pub use parts::PartWrites;
 pub use reader::{CHILDREN_MAX, RoomReader, StoredEvent, rooms, rooms_of_events};
+pub use remote::{
+    InviteRow, REDACTIONS_MAX, StuckRow, await_target, clear_stuck, end_invite, flag_stuck,
+    forget_target, invite, invites, put_invite, stuck_rooms, user_room,
+};
 pub use report::{
     REPORTS_PER_USER_MAX, ReportRow, ReportTarget, put_report, reports_by, was_reported,
+};
+pub use relation::{
+    PARTICIPANTS_MAX, REL_TYPE_BYTES_MAX, RelationPage, RelationRow, ThreadTail,
 };
 pub use resolution::{
     CONFLICTS_MAX, Gathering, Planned, PlannedEvent, ResolutionFault, state_map_key, state_tuple,
 };
+pub use room_time::TimePoint;
 pub use rows::{
     Acceptance, CURSOR_RESUME_BYTES_MAX, CurrentRow, CurrentState, CursorRow, EXTREMITIES_MAX,
     EdgeRow, EpochRow, EpochStage, EventRow, GapRow, GlobalRow, InboundTxnRow, LocalMemberRow,
@@ -93,6 +133,7 @@ pub use rows::{
 };
 pub use schema::{Database, Incarnation, OpenError, SCHEMA_VERSION, open, renew_incarnation};
 pub use staging::{StagedEvent, next_staged_room, stage, staged_bytes};
+pub use stale::{Stale, StaleMark, stale, unmark};
 pub use state::{
     Change, Changes, DiffPage, Entry, GATHER_ROUNDS_MAX, LEAF_BYTES_MAX, MARKS_MAX, NAME_BYTES_MAX,
     NODE_BYTES_MAX, NODE_HASH_BYTES, NameTooLong, NodeHash, Path, Root, StateError, StatePage,
@@ -100,5 +141,6 @@ pub use state::{
 };
 pub use stats::{RoomStats, STATS_ROOMS_MAX, Stats, TableStats, stats};
 pub use tables::keyspaces;
+pub use thread::{MAIN_THREAD, THREAD_HOPS_MAX};
 pub use txn::{DEVICE_ID_BYTES_MAX, DeviceIdTooLong, EXPIRE_MAX, InboundTxn, Txn, expire};
 pub use writes::{Before, EntryChange, NewEvent, Place, RoomWrites, WritesError, is_fenced};

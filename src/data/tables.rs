@@ -12,6 +12,7 @@ use belfry_kv::{
 };
 use bytes::Bytes;
 
+use crate::keys::tables as keys;
 use crate::{
     account::tables::{
         ACCOUNT_DATA, ACCOUNT_DATA_LOG, DEVICE, DEVICE_SEEN, FILTER, PROFILE, REGISTRATION_TOKEN,
@@ -20,16 +21,30 @@ use crate::{
     age::AGE,
     codec::unknown_version,
     column::{DIGEST_BYTES, RoomKey, ServerKey, UserKey},
+    connection::CONNECTION,
     directory::{ALIAS_OF_ROOM, PUBLISHED, ROOM_ALIAS},
+    federation::{DESTINATION, EDU_OUTBOX, KEY_DOCUMENT, SERVER_KEY},
     flow::FLOW,
     forgotten::FORGOTTEN,
+    listing::{LISTED_ROOM, LISTING, USER_WORD},
+    litter::LITTER,
+    relation::{EDIT, RELATION, RELATION_COUNT, THREAD_LOG, THREAD_TAIL},
+    room_time::ROOM_TIME,
+    stale::STALE,
+    note::{NOTE, NOTE_ORDER, ROOM_BRIEF},
     openid::OPENID_TOKEN,
+    presence::PRESENCE,
+    pusher::PUSHER,
+    receipt::{RECEIPT, RECEIPT_LOG},
+    remote::{INVITE, REDACTION_DUE, STUCK_ROOM},
     report::REPORT,
     rows::{
         CurrentRow, CursorRow, EdgeRow, EpochRow, EventRow, GapRow, GlobalRow, InboundTxnRow,
         LocalMemberRow, LogRow, MetaRow, MigrationRow, RoomHead, StagedRow, TxnRow, UserRoomRow,
     },
     state::NODE_HASH_BYTES,
+    stir::STIR_LOG,
+    typing::ROOM_TYPING,
 };
 
 /// An event hash as a key column.
@@ -61,7 +76,7 @@ const fn derived(tag: u8, name: &'static str, shape: Shape, temperature: Tempera
     }
 }
 
-const fn count(tag: u8, name: &'static str) -> Keyspace {
+pub(crate) const fn count(tag: u8, name: &'static str) -> Keyspace {
     Keyspace {
         row_version: 0,
         ..derived(tag, name, Shape::Counter, Hot)
@@ -170,7 +185,7 @@ pub(crate) static INBOUND_TXN: Table<(ServerKey, [u8; DIGEST_BYTES]), InboundTxn
     Table::new(ground(24, "inbound_txn", Shape::Point, Cold));
 
 /// How many tables there are.
-pub(crate) const TABLES: usize = 41;
+pub(crate) const TABLES: usize = 83;
 
 static KEYSPACES: [Keyspace; TABLES] = [
     *META.space(),
@@ -214,6 +229,48 @@ static KEYSPACES: [Keyspace; TABLES] = [
     *FLOW.space(),
     *REPORT.space(),
     *OPENID_TOKEN.space(),
+    *RELATION.space(),
+    *EDIT.space(),
+    *RELATION_COUNT.space(),
+    *THREAD_LOG.space(),
+    *THREAD_TAIL.space(),
+    *ROOM_TIME.space(),
+    *STALE.space(),
+    *USER_WORD.space(),
+    *LISTED_ROOM.space(),
+    *LISTING.space(),
+    *ROOM_TYPING.space(),
+    *RECEIPT.space(),
+    *RECEIPT_LOG.space(),
+    *NOTE.space(),
+    *NOTE_ORDER.space(),
+    *STIR_LOG.space(),
+    *ROOM_BRIEF.space(),
+    *PRESENCE.space(),
+    *PUSHER.space(),
+    *CONNECTION.space(),
+    *keys::DEVICE_KEYS.space(),
+    *keys::ONE_TIME_KEY.space(),
+    *keys::ONE_TIME_KEY_ID.space(),
+    *keys::ONE_TIME_KEY_COUNT.space(),
+    *keys::FALLBACK_KEY.space(),
+    *keys::CROSS_SIGNING.space(),
+    *keys::SIGNATURE.space(),
+    *keys::DEVICE_LIST_LOG.space(),
+    *keys::TO_DEVICE.space(),
+    *keys::SHARED_MESSAGE.space(),
+    *keys::TO_DEVICE_COUNT.space(),
+    *keys::BACKUP_VERSION.space(),
+    *keys::BACKUP_SESSION.space(),
+    *keys::DEHYDRATED.space(),
+    *LITTER.space(),
+    *REDACTION_DUE.space(),
+    *INVITE.space(),
+    *STUCK_ROOM.space(),
+    *SERVER_KEY.space(),
+    *KEY_DOCUMENT.space(),
+    *DESTINATION.space(),
+    *EDU_OUTBOX.space(),
 ];
 
 /// Every table, by tag: what an engine is opened with.

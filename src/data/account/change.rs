@@ -1,5 +1,7 @@
 //! Commits about one user.
 
+use std::collections::BTreeSet;
+
 use belfry_kv::{Commit, ReadError, Seen, Snapshot, Stamp};
 use ruma_common::{OwnedUserId, UserId};
 
@@ -14,9 +16,10 @@ use super::{
     },
 };
 use crate::{
-    column::UserKey,
+    column::UserKey, keys,
     flow::{self, FlowAct},
     rows::GlobalRow,
+    stale::mark_user,
     tables::GLOBAL_LOG,
 };
 
@@ -27,7 +30,9 @@ pub struct UserChange {
     id: OwnedUserId,
     /// The user as they will be. The revision is written by [`Self::finish`].
     pub user: UserRow,
-    commit: Commit,
+    pub(crate) commit: Commit,
+    /// Which of the user's devices others are to look at anew; `None`: their cross-signing keys.
+    noted: BTreeSet<Option<Box<str>>>,
 }
 
 impl UserChange {
@@ -41,6 +46,7 @@ impl UserChange {
             id: id.to_owned(),
             user,
             commit,
+            noted: BTreeSet::new(),
         }))
     }
 
@@ -48,10 +54,12 @@ impl UserChange {
     pub fn new(id: &UserId, user: UserRow) -> Self {
         let mut commit = Commit::synced();
         USER.check_absent(&mut commit, &(UserKey::from(id),));
+        mark_user(&mut commit, id);
         Self {
             id: id.to_owned(),
             user,
             commit,
+            noted: BTreeSet::new(),
         }
     }
 
@@ -66,12 +74,24 @@ impl UserChange {
         DEVICE.put(&mut self.commit, &key, row);
     }
 
-    /// Deletes a device with its tokens.
+    /// Notes that others are to look at this device anew.
+    pub fn note_device(&mut self, device: &str) {
+        self.noted.insert(Some(device.into()));
+    }
+
+    /// Notes that others are to look at the cross-signing keys anew.
+    pub fn note_signing(&mut self) {
+        self.noted.insert(None);
+    }
+
+    /// Deletes a device with its tokens, keys and messages.
     pub fn delete_device(&mut self, device: &str, row: &DeviceRow) {
         let key = self.device_key(device);
         DEVICE.delete(&mut self.commit, &key);
         DEVICE_SEEN.delete(&mut self.commit, &key);
         row.hashes().for_each(|hash| self.delete_token(&hash));
+        keys::delete_device(&mut self.commit, &self.id, device);
+        self.note_device(device);
     }
 
     /// Stores a token.
@@ -88,6 +108,7 @@ impl UserChange {
     pub fn put_profile(&mut self, row: &ProfileRow) {
         let key = (self.key(),);
         PROFILE.put(&mut self.commit, &key, row);
+        mark_user(&mut self.commit, &self.id);
     }
 
     /// Sets one piece of account data; `room` is empty for global account data.
@@ -111,15 +132,18 @@ impl UserChange {
         Ok(())
     }
 
-    /// Deletes what the user kept for themselves: profile, account data, filters. Their devices must
+    /// Deletes what the user kept for themselves: profile, account data, filters, key backups,
+    /// cross-signing keys. Their devices must
     /// be gone, for a sync could not be told of it.
     pub fn delete_data(&mut self) {
         let user = (self.key(),);
         PROFILE.delete(&mut self.commit, &user);
+        mark_user(&mut self.commit, &self.id);
         ACCOUNT_DATA.delete_prefix(&mut self.commit, &user);
         ACCOUNT_DATA_LOG.delete_prefix(&mut self.commit, &user);
         FILTER.delete_prefix(&mut self.commit, &user);
         DEVICE_SEEN.delete_prefix(&mut self.commit, &user);
+        keys::delete_user(&mut self.commit, &self.id);
         self.user.filters = 0;
     }
 
@@ -147,6 +171,8 @@ impl UserChange {
     /// The commit.
     pub fn finish(mut self) -> Commit {
         self.user.revision = self.user.revision.saturating_add(1);
+        let devices = self.noted.iter().map(Option::as_deref);
+        keys::note_devices(&mut self.commit, &self.id, devices, self.user.revision);
         USER.put(&mut self.commit, &(UserKey(self.id),), &self.user);
         self.commit
     }

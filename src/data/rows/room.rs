@@ -166,5 +166,20 @@ pub enum GlobalRow {
         /// The user's ID.
         user: Box<str>,
     },
+    /// A device of a user of this server got a message; only their own clients are told.
+    ToDevice {
+        /// The user's ID.
+        user: Box<str>,
+    },
+    /// A user's device list changed, of this server or another; those who share rooms are told.
+    DeviceList {
+        /// The user's ID.
+        user: Box<str>,
+    },
+    /// Something that must not be lost waits for another server.
+    Outbox {
+        /// The server's name.
+        server: Box<str>,
+    },
 }
 postcard_row!(GlobalRow);

@@ -1,0 +1,50 @@
+//! End-to-end encryption as far as the server takes part: device, one-time and fallback keys,
+//! cross-signing keys and signatures, the log of changed device lists, messages to devices, key
+//! backups, dehydrated devices.
+//!
+//! Exists so that what clients rely on is decided by checks in commits: a one-time key is given
+//! away only together with its own row. Knows nothing of what a key or a signature means; rows
+//! hold JSON that callers have looked at.
+
+mod backup;
+mod dehydrated;
+mod device;
+#[cfg(test)]
+pub(crate) mod golden;
+#[cfg(test)]
+mod keys_tests;
+mod list;
+mod one_time;
+mod rows;
+mod signing;
+pub(crate) mod tables;
+mod to_device;
+
+pub use backup::{
+    BACKUP_PAGE_MAX, BackupPart, BackupSession, backup_seen, backup_sessions,
+    backup_sessions_named, delete_backup_sessions, drop_backup, last_backup, latest_backup,
+    put_backup, put_backup_session,
+};
+pub use dehydrated::{dehydrated_device, put_dehydrated_device};
+pub use device::{DevicesPage, KEYED_DEVICES_MAX, device_keys, device_keys_of, keyed_devices};
+pub(crate) use device::{delete_device, delete_user};
+pub(crate) use list::note_devices;
+pub use list::{
+    DEVICE_LIST_PAGE_MAX, DeviceListPage, device_list_changes, note_remote_device_list,
+};
+pub use one_time::{
+    ClaimedKey, KeyPool, NewOneTimeKey, OneTimeKeyState, claim, fallback_keys, known_keys,
+    oldest_keys, one_time_key_counts, put_fallback_key, put_one_time_key, use_fallback,
+};
+pub use rows::{
+    BackupSessionRow, BackupVersionRow, CrossSigningRow, DehydratedRow, DeviceKeysRow,
+    DeviceListRow, FallbackKeyRow, OneTimeKeyIdRow, OneTimeKeyRow, SharedMessageRow, SignatureRow,
+    ToDeviceRow,
+};
+pub use signing::{
+    StoredSignature, cross_signing, delete_signatures_on, put_signature, signatures_by,
+};
+pub use to_device::{
+    Inbox, InboxMessage, InboxPage, NewMessage, Recipients, TO_DEVICE_PAGE_MAX, ToDeviceWrites,
+    forget_messages, inboxes, messages_for, oldest_in_inbox,
+};

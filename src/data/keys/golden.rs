@@ -1,0 +1,188 @@
+//! Samples of the rows of encryption; see `golden_tests`.
+
+use ruma_common::user_id;
+
+use super::{
+    rows::{
+        BackupSessionRow, BackupVersionRow, CrossSigningRow, DehydratedRow, DeviceKeysRow,
+        DeviceListRow, FallbackKeyRow, OneTimeKeyIdRow, OneTimeKeyRow, SharedMessageRow,
+        SignatureRow, ToDeviceRow,
+    },
+    tables::*,
+};
+use crate::{
+    STAMP_FIRST, STAMP_LAST,
+    column::UserKey,
+    golden_tests::{Sample, sample},
+    rows::GlobalRow,
+    tables::GLOBAL_LOG,
+};
+
+fn alice() -> UserKey {
+    UserKey::from(user_id!("@alice:a.org"))
+}
+
+fn device() -> (UserKey, String) {
+    (alice(), "D".to_owned())
+}
+
+fn pool() -> (UserKey, String, String) {
+    (alice(), "D".to_owned(), "signed_curve25519".to_owned())
+}
+
+pub(crate) fn samples() -> Vec<Sample> {
+    let mut samples = key_samples();
+    samples.extend(list_samples());
+    samples.extend(message_samples());
+    samples.extend(backup_samples());
+    samples
+}
+
+fn key_samples() -> Vec<Sample> {
+    let (user, device_id, algorithm) = pool();
+    let at = (
+        user.clone(),
+        device_id.clone(),
+        algorithm.clone(),
+        STAMP_LAST,
+    );
+    let id = (user, device_id, algorithm, "A".to_owned());
+    vec![
+        sample(
+            &DEVICE_KEYS,
+            &device(),
+            &DeviceKeysRow { json: "{}".into() },
+        ),
+        sample(
+            &ONE_TIME_KEY,
+            &at,
+            &OneTimeKeyRow {
+                key_id: "A".into(),
+                json: "\"k\"".into(),
+            },
+        ),
+        sample(
+            &ONE_TIME_KEY_ID,
+            &id,
+            &OneTimeKeyIdRow {
+                digest: [7; 16],
+                claimed: true,
+            },
+        ),
+        sample(&ONE_TIME_KEY_COUNT_ROWS, &pool(), &50),
+        sample(
+            &FALLBACK_KEY,
+            &pool(),
+            &FallbackKeyRow {
+                key_id: "A".into(),
+                json: "{}".into(),
+                used: true,
+            },
+        ),
+    ]
+}
+
+fn list_samples() -> Vec<Sample> {
+    let row = |device: Option<&str>| DeviceListRow {
+        user: "@alice:a.org".into(),
+        device: device.map(Into::into),
+        stream_id: 300,
+    };
+    let signature = (alice(), alice(), "D".to_owned(), "ed25519:M".to_owned());
+    vec![
+        sample(
+            &CROSS_SIGNING,
+            &(alice(),),
+            &CrossSigningRow {
+                master: Some("{}".into()),
+                self_signing: None,
+                user_signing: Some("{}".into()),
+            },
+        ),
+        sample(
+            &SIGNATURE,
+            &signature,
+            &SignatureRow {
+                signature: "s".into(),
+            },
+        ),
+        sample(
+            &GLOBAL_LOG,
+            &(STAMP_LAST,),
+            &GlobalRow::ToDevice {
+                user: "@alice:a.org".into(),
+            },
+        ),
+        sample(
+            &GLOBAL_LOG,
+            &(STAMP_LAST,),
+            &GlobalRow::DeviceList {
+                user: "@alice:a.org".into(),
+            },
+        ),
+        sample(
+            &GLOBAL_LOG,
+            &(STAMP_LAST,),
+            &GlobalRow::Outbox {
+                server: "b.org".into(),
+            },
+        ),
+        sample(&DEVICE_LIST_LOG, &(STAMP_FIRST,), &row(Some("D"))),
+        sample(&DEVICE_LIST_LOG, &(STAMP_LAST,), &row(None)),
+    ]
+}
+
+fn message_samples() -> Vec<Sample> {
+    let (user, id) = device();
+    let whole = ToDeviceRow::Whole {
+        sender: "@b:a.org".into(),
+        event_type: "m.dummy".into(),
+        content: "{}".into(),
+        expires_age_ms: 300,
+    };
+    let shared = SharedMessageRow {
+        sender: "@b:a.org".into(),
+        event_type: "m.dummy".into(),
+        content: "{}".into(),
+        inboxes: 2,
+        expires_age_ms: 300,
+    };
+    let at = |stamp| (user.clone(), id.clone(), stamp);
+    vec![
+        sample(&TO_DEVICE, &at(STAMP_FIRST), &whole),
+        sample(&TO_DEVICE, &at(STAMP_LAST), &ToDeviceRow::Shared([9; 16])),
+        sample(&SHARED_MESSAGE, &([9; 16],), &shared),
+        sample(&TO_DEVICE_COUNT_ROWS, &device(), &2),
+    ]
+}
+
+fn backup_samples() -> Vec<Sample> {
+    let session = BackupSessionRow {
+        first_message_index: 1,
+        forwarded_count: 300,
+        is_verified: true,
+        session_data: "{}".into(),
+    };
+    let at = (alice(), 2, "!r:a.org".to_owned(), "s".to_owned());
+    vec![
+        sample(
+            &BACKUP_VERSION,
+            &(alice(), 2),
+            &BackupVersionRow {
+                algorithm: "a".into(),
+                auth_data: "{}".into(),
+                count: 1,
+                etag: 3,
+            },
+        ),
+        sample(&BACKUP_SESSION, &at, &session),
+        sample(
+            &DEHYDRATED,
+            &(alice(),),
+            &DehydratedRow {
+                device: "D".into(),
+                data: "{}".into(),
+            },
+        ),
+    ]
+}
