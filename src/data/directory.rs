@@ -9,7 +9,7 @@ use belfry_kv::{
 use ruma_common::{OwnedRoomAliasId, OwnedRoomId, OwnedUserId, RoomAliasId, RoomId, UserId};
 use serde::{Deserialize, Serialize};
 
-use crate::{codec::postcard_row, column::RoomKey};
+use crate::{codec::postcard_row, column::RoomKey, stale::mark_room};
 
 /// Most aliases of one room that [`aliases_of`] gives.
 pub const ALIASES_MAX: usize = 1_000;
@@ -112,8 +112,9 @@ pub async fn is_published(snapshot: &dyn Snapshot, room: &RoomId) -> Result<bool
     Ok(row.is_some())
 }
 
-/// Shows the room in the directory, or no longer.
+/// Shows the room in the directory, or no longer; the listing itself follows.
 pub fn publish(commit: &mut Commit, room: &RoomId, shown: bool) {
+    mark_room(commit, room);
     let key = (RoomKey::from(room),);
     if shown {
         PUBLISHED.put(commit, &key, &());

@@ -13,11 +13,14 @@ use ruma_common::{OwnedServerName, RoomId, ServerName, UserId};
 use crate::{
     column::{RoomKey, ServerKey, UserKey},
     reader::StoredEvent,
+    relation::{relate, unrelate},
+    room_time::note_time,
     rows::{
         Acceptance, CurrentRow, EXTREMITIES_MAX, EdgeRow, EpochRow, EventRow, GapRow, GlobalRow,
         LocalMemberRow, LogRow, Membership, RoomHead, UserRoomRow,
     },
     staging::{StagedEvent, unstage},
+    stale::mark_room,
     state::{NodeHash, Root, StateTuple},
     tables::{
         AUTH_CITER, EVENT, EVENT_EDGE, EVENT_ROOM, EventKey, GLOBAL_LOG, LOCAL_MEMBER, ROOM_EPOCH,
@@ -53,10 +56,19 @@ impl Before<'_> {
     }
 
     fn sequence(self) -> u64 {
+        self.head().map_or(0, |head| head.sequence)
+    }
+
+    /// What of the head matters to those who follow the current state.
+    fn stood(self) -> Option<(Root, Option<u64>)> {
+        self.head().map(|head| (head.state, head.rows()))
+    }
+
+    fn head(&self) -> Option<&RoomHead> {
         match self {
-            Self::New => 0,
-            Self::Read(seen) => seen.row.as_ref().map_or(0, |head| head.sequence),
-            Self::Planned(head) => head.sequence,
+            Self::New => None,
+            Self::Read(seen) => seen.row.as_ref(),
+            Self::Planned(head) => Some(head),
         }
     }
 }
@@ -123,6 +135,7 @@ pub struct RoomWrites {
     local: OwnedServerName,
     room: RoomKey,
     sequence: u64,
+    stood: Option<(Root, Option<u64>)>,
     epoch: Option<u64>,
     commit: Commit,
 }
@@ -139,6 +152,7 @@ impl RoomWrites {
             local: local.to_owned(),
             room,
             sequence: before.sequence(),
+            stood: before.stood(),
             epoch,
             commit,
         }
@@ -146,19 +160,32 @@ impl RoomWrites {
 
     /// Stores an event and puts it where it belongs.
     pub fn event(&mut self, event: &NewEvent<'_>) {
-        put_event(&mut self.commit, &self.room, event);
+        self.place_event(event, None);
+    }
+
+    fn place_event(&mut self, event: &NewEvent<'_>, redacted_by: Option<EventHash>) {
+        put_event(&mut self.commit, &self.room, event, redacted_by);
         let (pdu, accepted) = (event.pdu, event.acceptance == Acceptance::Accepted);
         if event.place != Place::Outlier {
             self.edges(pdu, accepted);
         }
         match event.place {
             Place::New(_) if accepted => {
+                relate(&mut self.commit, &self.room, pdu, true);
                 self.put_into_timeline(pdu);
                 self.put_into_logs(pdu.hash());
             }
-            Place::Backfilled(_) if accepted => self.put_into_timeline(pdu),
+            Place::Backfilled(_) if accepted => {
+                relate(&mut self.commit, &self.room, pdu, false);
+                self.put_into_timeline(pdu);
+            }
             Place::New(_) | Place::Backfilled(_) | Place::Outlier => {}
         }
+    }
+
+    /// The same for an event that an earlier redaction applies to.
+    pub fn redacted_event(&mut self, event: &NewEvent<'_>, by: EventHash) {
+        self.place_event(event, Some(by));
     }
 
     /// Stores nodes of state trees: those of [`crate::WorkingSet::take_writes`].
@@ -218,6 +245,7 @@ impl RoomWrites {
         };
         let key = self.key(target.hash);
         EVENT.put(&mut self.commit, &key, &(target.stamp, row));
+        unrelate(&mut self.commit, &self.room, target);
     }
 
     /// Remembers what a client's transaction made; the head check already keeps it from being
@@ -264,6 +292,9 @@ impl RoomWrites {
         if head.rows() != self.epoch {
             return Err(WritesError::Epoch);
         }
+        if self.stood != Some((head.state, head.rows())) {
+            mark_room(&mut self.commit, &self.room.0);
+        }
         ROOM_HEAD.put(&mut self.commit, &(self.room,), head);
         self.commit.within_limits()?;
         Ok(self.commit)
@@ -284,6 +315,7 @@ impl RoomWrites {
         let row = LogRow { event: pdu.hash() };
         let prefix = (self.room.clone(), pdu.depth());
         ROOM_TIMELINE.append(&mut self.commit, &prefix, &row);
+        note_time(&mut self.commit, &self.room, pdu);
     }
 
     fn put_into_logs(&mut self, event: EventHash) {
@@ -374,7 +406,12 @@ pub(crate) fn drop_rows(commit: &mut Commit, room: &RoomKey, epoch: u64) {
     ROOM_SERVER.delete_prefix(commit, &(room.clone(), epoch));
 }
 
-pub(crate) fn put_event(commit: &mut Commit, room: &RoomKey, event: &NewEvent<'_>) {
+pub(crate) fn put_event(
+    commit: &mut Commit,
+    room: &RoomKey,
+    event: &NewEvent<'_>,
+    redacted_by: Option<EventHash>,
+) {
     let pdu = event.pdu;
     let row = EventRow {
         acceptance: event.acceptance,
@@ -384,7 +421,7 @@ pub(crate) fn put_event(commit: &mut Commit, room: &RoomKey, event: &NewEvent<'_
         },
         auth_depth: event.auth_depth,
         received_ts: event.received_ts,
-        redacted_by: None,
+        redacted_by,
         json: pdu.json().into(),
     };
     EVENT.stamp(commit, &(room.clone(), *pdu.hash().as_bytes()), &row);
