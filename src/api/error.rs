@@ -8,6 +8,7 @@ mod edge;
 mod policy;
 mod rate;
 mod room;
+mod shared_secret;
 mod view;
 
 use std::fmt;

@@ -18,7 +18,7 @@ use belfry_kv::{Engine, Memory};
 use belfry_policy::Rules;
 use belfry_room::{Identity, Rooms};
 use belfry_sync::Views;
-use belfry_user::{NewAccount, NewDevice, PasswordOptions, Registration, UserOptions, Users};
+use belfry_user::{NewAccount, NewDevice, PasswordOptions, Registration, SharedSecret, UserOptions, Users};
 use bytes::Bytes;
 use http::{HeaderMap, Request, StatusCode, header};
 use ruma_client_api::uiaa::{
@@ -84,6 +84,15 @@ impl TestApp {
     }
 
     pub(crate) fn with(registration: Registration) -> Self {
+        Self::made(registration, None)
+    }
+
+    /// With closed registration, but for whoever knows the secret.
+    pub(crate) fn with_shared_secret(secret: Option<SharedSecret>) -> Self {
+        Self::made(Registration::Closed, secret)
+    }
+
+    fn made(registration: Registration, shared_secret: Option<SharedSecret>) -> Self {
         let log = Log::default();
         let guard = tracing::subscriber::set_default(log.clone());
         let env = Env::simulated(1, &SimulatedWall::at(1_700_000_000_000));
@@ -92,6 +101,7 @@ impl TestApp {
             registration,
             access_token_life: Some(Duration::from_mins(5)),
             password: CHEAP,
+            shared_secret,
         };
         let engine = Arc::new(Memory::default());
         let rules = Arc::new(Rules::default());
@@ -225,7 +235,8 @@ impl TestApp {
         self.log.lock().text.clone()
     }
 
-    async fn ask(&self, mut request: Request<Body>, peer: &str) -> http::Response<Bytes> {
+    /// Sends a request as it is.
+    pub(crate) async fn ask(&self, mut request: Request<Body>, peer: &str) -> http::Response<Bytes> {
         let peer: SocketAddr = peer.parse().unwrap();
         request.extensions_mut().insert(Peer::Address(peer));
         let response = self.router.clone().oneshot(request).await.unwrap();

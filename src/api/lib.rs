@@ -32,6 +32,7 @@
 //! [`edge::Peer`] into each request's extensions: without one, a request counts as coming from
 //! this machine. Limits on connections, headers and idle time are the listener's.
 
+mod admin;
 mod client;
 pub mod edge;
 pub mod error;
@@ -40,6 +41,8 @@ mod routes;
 mod state;
 mod wire;
 
+#[cfg(test)]
+mod admin_tests;
 #[cfg(test)]
 mod fixture;
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use axum::Router;
 
 use crate::{
+    admin,
     client::{
         account, account_data, device, directory, filter, membership, profile, push_rule, reading,
         register, room, server, session,
@@ -20,7 +21,18 @@ pub const UNSTABLE_FEATURES: &[&str] = &["uk.tcpip.msc4133", "uk.tcpip.msc4133.s
 
 /// Everything that the server answers.
 pub fn router(api: Api) -> Router {
-    table().into_router(api)
+    let mut routes = table();
+    if api.users.has_shared_secret() {
+        routes = registration_by_secret(routes);
+    }
+    routes.into_router(api)
+}
+
+/// Not in the table: without a secret there is no such path.
+fn registration_by_secret(routes: Routes<Api>) -> Routes<Api> {
+    routes
+        .serve(Rule::NONE, admin::registration_nonce)
+        .serve(Rule::FORM, admin::register)
 }
 
 pub(crate) fn table() -> Routes<Api> {

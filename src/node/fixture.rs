@@ -39,6 +39,7 @@ pub(crate) fn options(server_name: &str) -> NodeOptions {
                 waiting_max: 100,
                 chars_min: 8,
             },
+            shared_secret: None,
         },
         edge: EdgeOptions {
             trusted_proxies: TrustedProxies(Vec::new()),

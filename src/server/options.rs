@@ -5,7 +5,10 @@
 
 use std::{thread, time::Duration};
 
-use crate::config::{self, Config, Publishing, RateLimit, RateLimits};
+use crate::{
+    config::{self, Config, Publishing, RateLimit, RateLimits, Secret},
+    message::Message,
+};
 use belfry_api::{
     About,
     edge::{EdgeOptions, TrustedProxies},
@@ -14,7 +17,7 @@ use belfry_api::{
 use belfry_event::SigningKey;
 use belfry_node::NodeOptions;
 use belfry_policy::{Action, DEFAULT_CLASS, MEMBER, Rules};
-use belfry_user::{PasswordOptions, Registration, UserOptions};
+use belfry_user::{PasswordOptions, Registration, SharedSecret, UserOptions};
 
 /// Lanes of a password's hash: one sign-in takes one processor.
 const PASSWORD_LANES: u32 = 1;
@@ -76,7 +79,20 @@ fn users(config: &Config) -> UserOptions {
             waiting_max: PASSWORD_WAITING_MAX,
             chars_min: usize::try_from(accounts.password_chars_min.get()).unwrap_or(usize::MAX),
         },
+        // Only who serves needs it: see `shared_secret`.
+        shared_secret: None,
     }
+}
+
+/// The secret by which accounts are made over HTTP, if there is to be one.
+pub(crate) fn shared_secret(config: &Config) -> Result<Option<SharedSecret>, Message> {
+    let Some(file) = &config.accounts.registration_secret_file else {
+        return Ok(None);
+    };
+    let secret = Secret::read(file)?;
+    SharedSecret::new(secret.expose())
+        .map(Some)
+        .ok_or_else(|| Message::new("secret-empty").with("file", file.as_path()))
 }
 
 fn rates(limits: &RateLimits) -> RateOptions {

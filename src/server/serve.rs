@@ -96,7 +96,8 @@ impl Server {
             random: &env.random,
             files,
         };
-        let options = options::node(config, key);
+        let mut options = options::node(config, key);
+        options.users.shared_secret = options::shared_secret(config)?;
         let (node, database) = Database::open_node(config, env, &surroundings, options)?;
         let database = Arc::new(database);
         let control = Arc::new(control::Listener::bind(&config.general.data_folder)?);

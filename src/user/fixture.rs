@@ -43,6 +43,7 @@ pub(crate) fn world_on(engine: Memory, registration: Registration) -> World {
         registration,
         access_token_life: Some(LIFE),
         password: CHEAP,
+        shared_secret: None,
     };
     let rules = Arc::new(Rules::default());
     let users = Users::new(engine.clone(), env.clone(), rules, options).unwrap();

@@ -19,6 +19,7 @@ mod proof;
 mod push_rule;
 mod requester;
 mod session;
+mod shared_secret;
 mod store;
 mod token;
 mod uia;
@@ -29,6 +30,8 @@ mod durability_tests;
 mod fixture;
 #[cfg(test)]
 mod session_tests;
+#[cfg(test)]
+mod shared_secret_tests;
 #[cfg(test)]
 mod user_tests;
 
@@ -56,10 +59,13 @@ pub use proof::{Attempt, Challenge, Objection, Outcome, Proof, UiaError};
 pub use push_rule::{PushRuleError, RulePlace};
 pub use requester::Requester;
 pub use session::{DEVICE_ID_BYTES_MAX, DEVICES_MAX, NewDevice, Session, SignInError};
+pub use shared_secret::{
+    DISPLAY_NAME_BYTES_MAX, NONCE_LIFE, NONCES_MAX, ProvenAccount, ProvenAccountError, SharedSecret,
+};
 pub use token::Token;
 pub use uia::{Operation, Stage, UIA_LIFE, UIA_SESSIONS_MAX};
 
-use crate::{password::Passwords, store::Store, uia::Sessions};
+use crate::{password::Passwords, shared_secret::SecretDoor, store::Store, uia::Sessions};
 
 /// What accounts are told by the configuration.
 #[derive(Debug, Clone)]
@@ -73,6 +79,8 @@ pub struct UserOptions {
     pub access_token_life: Option<Duration>,
     /// What passwords cost.
     pub password: PasswordOptions,
+    /// With what anybody may make accounts, also administrators'; `None`: nobody may.
+    pub shared_secret: Option<SharedSecret>,
 }
 
 /// Who may make an account.
@@ -97,6 +105,7 @@ struct Inner {
     options: UserOptions,
     passwords: Passwords,
     sessions: Mutex<Sessions>,
+    secret_door: Option<SecretDoor>,
 }
 
 impl Users {
@@ -109,6 +118,8 @@ impl Users {
     ) -> Result<Self, Fault> {
         let passwords = Passwords::new(&env, &options.password)?;
         let sessions = Mutex::new(Sessions::new(env.random.fork()));
+        let secret = options.shared_secret.clone();
+        let secret_door = secret.map(|secret| SecretDoor::new(secret, env.random.fork()));
         Ok(Self(Arc::new(Inner {
             store: Store::new(engine),
             env,
@@ -116,6 +127,7 @@ impl Users {
             options,
             passwords,
             sessions,
+            secret_door,
         })))
     }
 

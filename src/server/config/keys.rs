@@ -92,6 +92,9 @@ sections! {
     accounts: Accounts = "accounts" {
         /// Who may make one.
         registration: Registration = Raw::Text("token"),
+        /// Whose secret makes accounts by an administration endpoint; none if unset.
+        registration_secret_file: Option<PathBuf> =
+            Raw::Unset { example: r#""/run/credentials/belfry.service/registration""# },
         /// How long a client goes on without refreshing its token, if it can.
         access_token_life_minutes: Whole<1, 525_600> = Raw::Number(1_440),
         /// The shortest password that may be chosen.

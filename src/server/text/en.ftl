@@ -89,6 +89,7 @@ expected-word = one of these words, in quotes: { $words }
 secret-unreadable = The secret file { $file } cannot be read: { $cause }.
 secret-exposed = The secret file { $file } has mode { $mode }: others may read it or its group may change it. Run chmod 600 on it.
 secret-too-large = The secret file { $file } is far too large. Is it the right file?
+secret-empty = The secret file { $file } is empty, and everybody knows an empty secret. Write a long random text into it.
 
 ## The sample configuration (printed by `belfry config default`)
 
@@ -104,6 +105,7 @@ config-listen-addresses = Addresses and ports on which HTTP is spoken, without T
 config-listen-trusted-proxies = Addresses or networks of the reverse proxies. Only their X-Forwarded-For says where a client is; without it, rate limits take all clients of a proxy for one.
 config-accounts = Accounts.
 config-accounts-registration = Who may make an account: "closed" (administrators only), "token" (whoever holds a registration token) or "open" (everybody).
+config-accounts-registration-secret-file = Whoever knows the secret in this file may make accounts, administrators too, by /_synapse/admin/v1/register: for scripts that set servers up. If unset, there is no such endpoint.
 config-accounts-access-token-life-minutes = How long the access token of a client that can refresh it is good.
 config-accounts-password-chars-min = The shortest password that may be chosen, in characters.
 config-accounts-password-hash-memory-mib = Memory that checking one password takes: as much for an attacker who stole the database. As many are checked at a time as there are processors.

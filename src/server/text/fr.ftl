@@ -89,6 +89,7 @@ expected-word = un de ces mots, entre guillemets : { $words }
 secret-unreadable = Le fichier secret { $file } ne peut pas être lu : { $cause }.
 secret-exposed = Le fichier secret { $file } a le mode { $mode } : d’autres peuvent le lire, ou son groupe le modifier. Lancez chmod 600 dessus.
 secret-too-large = Le fichier secret { $file } est beaucoup trop grand. Est-ce le bon fichier ?
+secret-empty = Le fichier secret { $file } est vide, et tout le monde connaît un secret vide. Mettez-y un long texte aléatoire.
 
 ## L’exemple de configuration (affiché par `belfry config default`)
 
@@ -104,6 +105,7 @@ config-listen-addresses = Les adresses et ports où le serveur parle HTTP, sans 
 config-listen-trusted-proxies = Les adresses ou réseaux des mandataires inverses. Seul leur X-Forwarded-For dit où est un client ; sans lui, les limites de débit prennent tous les clients d’un mandataire pour un seul.
 config-accounts = Les comptes.
 config-accounts-registration = Qui peut créer un compte : "closed" (les administrateurs seuls), "token" (qui détient un jeton d’inscription) ou "open" (tout le monde).
+config-accounts-registration-secret-file = Qui connaît le secret de ce fichier peut créer des comptes, même d’administrateur, par /_synapse/admin/v1/register : pour les scripts d’installation. Sans cette clé, ce point d’accès n’existe pas.
 config-accounts-access-token-life-minutes = La durée de validité du jeton d’accès d’un client qui sait le renouveler.
 config-accounts-password-chars-min = Le plus court mot de passe que l’on peut choisir, en caractères.
 config-accounts-password-hash-memory-mib = La mémoire que prend la vérification d’un mot de passe : autant pour qui aurait volé la base de données. Autant de vérifications ont lieu à la fois qu’il y a de processeurs.
