@@ -138,6 +138,49 @@ impl CurrentReader<'_, '_> {
         })
     }
 
+    /// Entries of one type by state key, at most `limit` behind the state key `after` (which itself
+    /// is left out; the empty state key counts as before all others, and is left out too). Fewer
+    /// than [`CURRENT_PAGE_MAX`] and `limit` are the last. From the tree, it is read whole.
+    pub async fn of_type(
+        &self,
+        event_type: &str,
+        after: &str,
+        limit: usize,
+    ) -> Result<Vec<(StateTuple, CurrentRow)>, StateError> {
+        let limit = limit.min(CURRENT_PAGE_MAX);
+        let Ok(after) = StateTuple::new(event_type, after) else {
+            return Ok(Vec::new());
+        };
+        if let Some(epoch) = self.epoch {
+            let from = Some(CurrentCursor::Row(after));
+            let (rows, _) = self.rows(epoch, Some(event_type), from, limit).await?;
+            return Ok(rows);
+        }
+        let (mut entries, mut path) = (Vec::new(), None);
+        loop {
+            let page = self.page_of_tree(path, CURRENT_PAGE_MAX).await?;
+            let fits = |entry: &Entry| {
+                entry.tuple.event_type() == event_type
+                    && entry.tuple.state_key() > after.state_key()
+            };
+            entries.extend(page.entries.into_iter().filter(fits));
+            path = page.next;
+            if path.is_none() {
+                break;
+            }
+        }
+        entries.sort_unstable_by(|a, b| a.tuple.state_key().cmp(b.tuple.state_key()));
+        entries.truncate(limit);
+        let memberships = self.reader.memberships(&entries).await?;
+        let rows = entries.into_iter().zip(memberships);
+        Ok(rows
+            .map(|(entry, membership)| {
+                let event = entry.event;
+                (entry.tuple, CurrentRow { event, membership })
+            })
+            .collect())
+    }
+
     async fn get_from_tree(
         &self,
         tuples: &[StateTuple],

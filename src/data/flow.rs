@@ -44,17 +44,6 @@ pub enum FlowAct {
         /// Its successor.
         new: OwnedRoomId,
     },
-    /// A user was banned or removed with all that they sent (MSC4293).
-    RedactMember {
-        /// The room.
-        room: OwnedRoomId,
-        /// Whose events.
-        user: OwnedUserId,
-        /// Who redacts them.
-        by: OwnedUserId,
-        /// Why, for people.
-        reason: Option<String>,
-    },
 }
 
 impl FlowAct {
@@ -66,7 +55,6 @@ impl FlowAct {
             Self::ShowProfile { user } => format!("profile {user}"),
             Self::ReplaceRoom { old, .. } => format!("replace {old}"),
             Self::InheritSettings { user, new, .. } => format!("inherit {user} {new}"),
-            Self::RedactMember { room, user, .. } => format!("redact {user} {room}"),
         }
     }
 }
@@ -132,6 +120,13 @@ pub async fn flows(
     Ok(rows
         .map(|((name,), (stamp, row))| Flow { name, stamp, row })
         .collect())
+}
+
+/// The flow of this name; `None` if it is done, or never began.
+pub async fn flow(snapshot: &dyn Snapshot, name: &str) -> Result<Option<Flow>, ReadError> {
+    let found = FLOW.get(snapshot, &(name.to_owned(),)).await?;
+    let name = name.to_owned();
+    Ok(found.map(|(stamp, row)| Flow { name, stamp, row }))
 }
 
 /// Moves a flow on, if nobody has begun it anew since it was read.

@@ -13,7 +13,7 @@ use crate::{
     report::REPORT,
 };
 
-fn acts() -> [FlowAct; 5] {
+fn acts() -> [FlowAct; 4] {
     let (user, by) = (user_id!("@alice:a.org"), user_id!("@bob:a.org"));
     let (old, new) = (room_id!("!old:a.org"), room_id!("!new"));
     [
@@ -28,12 +28,6 @@ fn acts() -> [FlowAct; 5] {
             user: user.into(),
             old: old.into(),
             new: new.into(),
-        },
-        FlowAct::RedactMember {
-            room: old.into(),
-            user: user.into(),
-            by: by.into(),
-            reason: Some("spam".to_owned()),
         },
     ]
 }

@@ -65,7 +65,7 @@ pub use inbound::{Inbound, Verified};
 pub use json::{JSON_NESTING_MAX, JsonError, canonical_json};
 pub use key_ring::{KeyError, KeyRing, PublicKey, SignatureError};
 pub use pdu::{Pdu, UnreadableEvent};
-pub use power::{may_redact_others, may_send_state};
+pub use power::{may_invite, may_redact_others, may_send_state};
 pub use push::{EventNotifier, NoPushEvent, Notification, OUTCOMES_MAX, PushRoom};
 pub use resolve::{
     Answers, Budget, CITERS_MAX, EDGES_MAX, EVENTS_MAX, FORKS_MAX, GATHER_MAX, Resolution,

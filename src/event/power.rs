@@ -35,10 +35,17 @@ pub fn may_send_state(
     power_allows(create, levels, user, &Act::SendState(event_type)).unwrap_or(false)
 }
 
+/// Whether the user's power suffices to invite, by the room's create event and its power levels, if
+/// it has any. Whether the user is in the room is not asked.
+pub fn may_invite(create: &Arc<Pdu>, levels: Option<&Arc<Pdu>>, user: &UserId) -> bool {
+    power_allows(create, levels, user, &Act::Invite).unwrap_or(false)
+}
+
 type Levels = RoomPowerLevelsEvent<Arc<Pdu>>;
 
 enum Act<'a> {
     RedactOthers,
+    Invite,
     SendState(&'a TimelineEventType),
 }
 
@@ -47,13 +54,16 @@ impl Act<'_> {
     fn field(&self) -> RoomPowerLevelsIntField {
         match self {
             Self::RedactOthers => RoomPowerLevelsIntField::Redact,
+            Self::Invite => RoomPowerLevelsIntField::Invite,
             Self::SendState(_) => RoomPowerLevelsIntField::StateDefault,
         }
     }
 
     fn needed(&self, levels: &Levels, rules: &AuthorizationRules) -> Result<Power, String> {
         let needed = match self {
-            Self::RedactOthers => levels.get_as_int_or_default(self.field(), rules)?,
+            Self::RedactOthers | Self::Invite => {
+                levels.get_as_int_or_default(self.field(), rules)?
+            }
             Self::SendState(event_type) => levels.event_power_level(event_type, Some(""), rules)?,
         };
         Ok(needed.into())
@@ -129,6 +139,18 @@ mod tests {
         for (content, expected) in rows {
             assert_eq!(allowed("11", Some(content.clone())), expected, "{content}");
         }
+    }
+
+    #[test]
+    fn whoever_has_the_level_may_invite() {
+        let (mut room, state) = TestRoom::public("11", &[]);
+        let create = Arc::clone(&room.events[&room.create]);
+        let content = json!({"users": {ALICE: 100, BOB: 50}, "invite": 50});
+        let levels = room.make(&state, ALICE, "m.room.power_levels", Some(""), &content);
+        let told = [ALICE, BOB, CAROL]
+            .map(|user| may_invite(&create, Some(&levels), user.try_into().unwrap()));
+        assert_eq!(told, [true, true, false]);
+        assert!(may_invite(&create, None, CAROL.try_into().unwrap()));
     }
 
     #[test]

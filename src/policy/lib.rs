@@ -8,6 +8,7 @@
 //! and no rule objects. Rules are asked in the order of [`RULES`]; the first objection decides.
 
 mod denial;
+mod invitation;
 mod objection;
 mod request;
 mod rules;
@@ -18,6 +19,9 @@ mod decision_tests;
 mod suspension_tests;
 
 pub use denial::{Code, Denial};
+pub use invitation::{
+    Admission, INVITE_PERMISSION_ENTRIES_MAX, INVITE_PERMISSION_TYPES, InvitePermission,
+};
 pub use objection::{RULES, Rule};
 pub use request::{Account, Action, Direction, Peer, Purpose, Request, Requester, Room, Standing};
 pub use rules::{ADMIN, DEFAULT_CLASS, MEMBER, Problem, Role, RoomClass, Rules, ServerRights};

@@ -1,7 +1,7 @@
 //! Making an account, changing its password, closing it.
 
 use belfry_data::{
-    ReadError,
+    FlowAct, ReadError,
     account::{self as rows, Deactivation, StandingRow, UserChange, UserRow},
 };
 use belfry_policy::{Action, Denial, MEMBER};
@@ -208,7 +208,7 @@ impl Users {
     }
 
     /// Closes the requester's own account for ever: no password, no devices, no data of their own.
-    /// Leaving the rooms is not done here.
+    /// It leaves its rooms by a flow that this begins.
     pub async fn deactivate(
         &self,
         requester: &Requester,
@@ -236,6 +236,8 @@ impl Users {
                 change.delete_device(&id, &device);
             }
             change.delete_data();
+            let user = user_id.to_owned();
+            change.start_flow(FlowAct::LeaveRooms { user });
             if self.0.store.commit(change.finish(), &mut tries).await? {
                 return Ok(true);
             }

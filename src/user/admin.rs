@@ -155,7 +155,7 @@ impl Users {
         Ok(self.drop_devices(user_id, |_| true).await?)
     }
 
-    /// Closes an account for ever. Leaving the rooms is not done here.
+    /// Closes an account for ever. It leaves its rooms by a flow that this begins.
     pub async fn close_account(&self, user_id: &UserId, erase: bool) -> Result<(), AdminError> {
         let done = self.close(user_id, erase).await?;
         done.then_some(()).ok_or(AdminError::NotFound)

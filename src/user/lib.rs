@@ -8,20 +8,27 @@ mod account;
 mod account_data;
 mod admin;
 mod bearer;
+mod consent;
 mod device;
 mod fault;
 mod filter;
+mod inheritance;
 mod invitation;
 mod name;
+mod openid;
 mod password;
 mod profile;
 mod proof;
 mod push_rule;
+mod report;
+mod read_marker;
 mod requester;
 mod session;
 mod shared_secret;
 mod store;
+mod tag;
 mod token;
+mod turn;
 mod uia;
 
 #[cfg(test)]
@@ -53,16 +60,20 @@ pub use device::{DEVICE_NAME_BYTES_MAX, Device, DeviceError};
 pub use fault::Fault;
 pub use filter::{FILTER_BYTES_MAX, FILTERS_MAX, FilterError};
 pub use invitation::{Invitation, InvitationError, InvitationInfo};
+pub use openid::{OPENID_LIFE, OpenIdError};
 pub use password::{PASSWORD_BYTES_MAX, PasswordOptions, Unfit};
-pub use profile::{FIELD_NAME_BYTES_MAX, PROFILE_BYTES_MAX, ProfileError};
+pub use profile::{FIELD_NAME_BYTES_MAX, PROFILE_BYTES_MAX, ProfileError, SHOWN_BYTES_MAX};
 pub use proof::{Attempt, Challenge, Objection, Outcome, Proof, UiaError};
 pub use push_rule::{PushRuleError, RulePlace};
+pub use report::{REPORT_REASON_CHARS_MAX, ReportError, ReportTarget};
 pub use requester::Requester;
 pub use session::{DEVICE_ID_BYTES_MAX, DEVICES_MAX, NewDevice, Session, SignInError};
 pub use shared_secret::{
     DISPLAY_NAME_BYTES_MAX, NONCE_LIFE, NONCES_MAX, ProvenAccount, ProvenAccountError, SharedSecret,
 };
+pub use tag::{TAG_BYTES_MAX, TAGS_MAX, TagError};
 pub use token::Token;
+pub use turn::{TurnCredentials, turn_credentials};
 pub use uia::{Operation, Stage, UIA_LIFE, UIA_SESSIONS_MAX};
 
 use crate::{password::Passwords, shared_secret::SecretDoor, store::Store, uia::Sessions};

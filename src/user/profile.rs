@@ -1,11 +1,11 @@
 //! What users show of themselves: display name, avatar, and fields of their own (spec,
 //! "Profiles").
 //!
-//! The profiles of this server's users only. That rooms show a new name or avatar is not done
+//! The profiles of this server's users only. Rooms show a new name or avatar by a flow that is begun
 //! here.
 
 use belfry_data::{
-    ReadError,
+    FlowAct, ReadError,
     account::{self as rows, ProfileRow, UserChange},
 };
 use belfry_policy::{Action, Denial};
@@ -19,6 +19,12 @@ pub const FIELD_NAME_BYTES_MAX: usize = 255;
 
 /// A whole profile as JSON, names and punctuation included.
 pub const PROFILE_BYTES_MAX: usize = 64 * 1024;
+
+/// The fields that member events show, too.
+const SHOWN_IN_ROOMS: [&str; 2] = ["displayname", "avatar_url"];
+
+/// Longest display name and avatar URI: every member event holds them.
+pub const SHOWN_BYTES_MAX: usize = 1_024;
 
 /// Why a profile was not read or not changed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -35,6 +41,9 @@ pub enum ProfileError {
     /// Beyond [`FIELD_NAME_BYTES_MAX`].
     #[error("the field's name is longer than {FIELD_NAME_BYTES_MAX} bytes")]
     NameTooLong,
+    /// A display name or avatar is no text, or beyond [`SHOWN_BYTES_MAX`].
+    #[error("display names and avatars are texts of at most {SHOWN_BYTES_MAX} bytes")]
+    NotShowable,
     /// Beyond [`PROFILE_BYTES_MAX`].
     #[error("the profile would be larger than {PROFILE_BYTES_MAX} bytes")]
     TooLarge,
@@ -89,8 +98,11 @@ impl Users {
             return Err(ProfileError::NotYours);
         }
         check_name(name)?;
-        let unset = ["displayname", "avatar_url"].contains(&name);
-        let value = value.filter(|value| !(unset && value.as_str() == Some("")));
+        let value = if SHOWN_IN_ROOMS.contains(&name) {
+            shown(value)?
+        } else {
+            value
+        };
         let mut tries = Tries::default();
         loop {
             let snapshot = self.0.store.snapshot().await?;
@@ -99,11 +111,26 @@ impl Users {
             let row = rows::profile(&*snapshot, user_id)
                 .await?
                 .unwrap_or_default();
-            change.put_profile(&with_field(row, name, value)?);
+            let new = with_field(row.clone(), name, value)?;
+            if SHOWN_IN_ROOMS.contains(&name) && new != row {
+                let user = user_id.to_owned();
+                change.start_flow(FlowAct::ShowProfile { user });
+            }
+            change.put_profile(&new);
             if self.0.store.commit(change.finish(), &mut tries).await? {
                 return Ok(());
             }
         }
+    }
+}
+
+/// What is left of a display name or avatar: nothing, if it is empty or null.
+fn shown(value: Option<&Value>) -> Result<Option<&Value>, ProfileError> {
+    match value {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) if text.is_empty() => Ok(None),
+        Some(Value::String(text)) if text.len() <= SHOWN_BYTES_MAX => Ok(value),
+        Some(_) => Err(ProfileError::NotShowable),
     }
 }
 

@@ -180,7 +180,7 @@ pub(crate) async fn put_default(
         })
 }
 
-async fn read(snapshot: &dyn Snapshot, user_id: &UserId) -> Result<Ruleset, PushRuleError> {
+pub(crate) async fn read(snapshot: &dyn Snapshot, user_id: &UserId) -> Result<Ruleset, PushRuleError> {
     let default = Ruleset::server_default(user_id);
     let Some(row) = rows::account_data(snapshot, user_id, "", EVENT_TYPE).await? else {
         return Ok(default);
@@ -193,7 +193,7 @@ async fn read(snapshot: &dyn Snapshot, user_id: &UserId) -> Result<Ruleset, Push
     Ok(rules)
 }
 
-async fn put(
+pub(crate) async fn put(
     snapshot: &dyn Snapshot,
     change: &mut UserChange,
     rules: &Ruleset,
