@@ -4,7 +4,7 @@
 //! the key signs JSON that is no event; events are signed where they are built. It knows nothing
 //! of where keys are kept or when they change.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use ruma_signatures::{Ed25519KeyPair, KeyPair as _};
 
@@ -31,9 +31,10 @@ pub enum SignError {
     AnEvent,
 }
 
-/// An ed25519 key of this server, with its version.
+/// An ed25519 key of this server, with its version. Cheap to clone; clones share the secret half.
+#[derive(Clone)]
 pub struct SigningKey {
-    pair: Ed25519KeyPair,
+    pair: Arc<Ed25519KeyPair>,
     public: PublicKey,
     key_id: String,
 }
@@ -61,7 +62,7 @@ impl SigningKey {
             .map_err(|_| KeyError::NotPkcs8)?;
         let public = PublicKey::from_bytes(&pair.public_key())?;
         Ok(Self {
-            pair,
+            pair: Arc::new(pair),
             public,
             key_id: format!("{ED25519_PREFIX}{version}"),
         })

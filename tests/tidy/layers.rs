@@ -56,6 +56,12 @@ pub(crate) const LAYERS: &[Layer] = &[
     ),
     Layer::new(3, "media", &["blob", "data", "env", "policy"], &["kv"]),
     Layer::new(
+        4,
+        "remote",
+        &["data", "env", "event", "policy", "room", "user"],
+        &["kv"],
+    ),
+    Layer::new(
         5,
         "api",
         &["env", "event", "policy", "room", "sync", "user"],
@@ -104,7 +110,11 @@ const EXCLUSIVE: &[(&[&str], &[&str])] = &[
         ],
         &["api", "remote", "tests"],
     ),
-    (&["reqwest", "hickory-resolver", "lettre"], &["remote"]),
+    (
+        &["hickory-resolver", "lettre", "rustls-native-certs"],
+        &["remote"],
+    ),
+    (&["rustls", "tokio-rustls"], &["remote", "server"]),
     (&["image"], &["media"]),
     (&["rand", "rand_chacha", "getrandom"], &["env"]),
     (&["argon2"], &["user"]),

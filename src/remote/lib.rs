@@ -1,0 +1,49 @@
+//! Everything outbound: who another server is, how it is reached, and what it is asked and told.
+//!
+//! It exists so that one crate has the network: the guarded connector that everything goes
+//! through, discovery, the keys of other servers, signed requests, and the senders that tell other
+//! servers what happens here. It implements the ports that rooms own. It never signs an event. It
+//! knows nothing of axum and of configuration files.
+
+mod address;
+mod client;
+mod dialer;
+mod discovery;
+mod fetch;
+mod key_document;
+mod keys;
+mod network;
+mod peers;
+mod resolver;
+mod signer;
+mod socket;
+mod trust;
+
+#[cfg(test)]
+mod fixture;
+
+pub use address::AddressRules;
+pub use client::{Client, FAILURES_MAX, LEFT_ALONE, PER_SERVER_MAX, Path};
+pub use dialer::{
+    ADDRESSES_MAX, CONNECT_TIME_MAX, CONNECTIONS_MAX, DialError, DialOptions, Dialer,
+    FEDERATION_PORT, Purpose, RESOLVE_TIME_MAX, TARGETS_MAX,
+};
+pub use discovery::{
+    DELEGATION_TIME, DELEGATION_TIME_MAX, DELEGATION_TIME_MIN, DELEGATIONS_MAX, Discovery,
+    FAILURE_TIME_MAX, FAILURE_TIME_MIN, WELL_KNOWN,
+};
+pub use fetch::{FetchError, Fetcher, Limits};
+pub use key_document::{
+    DOCUMENT_KEYS_MAX, DocumentError, KEY_DOCUMENT_BYTES_MAX, KeyDocument, OWN_VALIDITY_MS, OldKey,
+    OwnKeys, TimedKey, VALIDITY_MS_MAX,
+};
+pub use keys::{
+    ASKED_AT_ONCE_MAX, KEYS_TIME_MAX, KeyOptions, KeyStore, NOTARY_SERVERS_MAX, PAUSE_MAX,
+    PAUSE_MIN, REFRESH_INTERVAL, SERVERS_HELD_MAX,
+};
+pub use network::{Internet, Network, NetworkError, Off};
+pub use peers::SignedPeers;
+pub use resolver::{RECORDS_MAX, Resolve, Service, SystemResolver, Unresolved};
+pub use signer::{Signer, UnsignedError};
+pub use socket::{Socket, Sockets, Tcp};
+pub use trust::{AUTHORITIES_MAX, Authorities, TrustError};
