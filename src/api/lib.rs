@@ -47,6 +47,8 @@ mod admin_tests;
 mod fixture;
 #[cfg(test)]
 mod hostile_tests;
+#[cfg(test)]
+mod malformed_tests;
 
 pub use routes::{UNSTABLE_FEATURES, VERSIONS, router};
 pub use state::{About, Api};

@@ -18,6 +18,18 @@ const GROUND_CASES: [&str; 11] = [
     "OPS-012", "OPS-014", "OPS-015",
 ];
 
+/// HTTP, accounts and sessions of a first server.
+const FIRST_SERVER: &str = include_str!("../data/bad_inputs_first_server.tsv");
+/// The cases of [`FIRST_SERVER`].
+const FIRST_SERVER_CASES: [&str; 48] = [
+    "HTTP-001", "HTTP-002", "HTTP-003", "HTTP-004", "HTTP-006", "HTTP-007", "HTTP-008", "HTTP-009",
+    "HTTP-012", "HTTP-015", "HTTP-016", "HTTP-017", "HTTP-018", "HTTP-019", "HTTP-020", "HTTP-021",
+    "HTTP-023", "HTTP-024", "HTTP-027", "HTTP-028", "HTTP-030", "AUTH-002", "AUTH-003", "AUTH-004",
+    "AUTH-005", "AUTH-011", "AUTH-012", "AUTH-013", "AUTH-014", "AUTH-015", "AUTH-016", "AUTH-019",
+    "AUTH-021", "AUTH-023", "AUTH-024", "AUTH-028", "AUTH-029", "AUTH-030", "AUTH-031", "AUTH-032",
+    "AUTH-033", "AUTH-035", "AUTH-036", "AUTH-037", "AUTH-040", "AUTH-041", "AUTH-048", "AUTH-049",
+];
+
 /// A line of a table: case, file, test.
 fn rows(table: &str) -> impl Iterator<Item = [&str; 3]> {
     let lines = table.lines().filter(|line| !line.starts_with('#'));
@@ -77,14 +89,22 @@ fn missing(table: &str) -> Vec<String> {
 
 #[test]
 fn every_test_that_covers_a_case_exists() {
-    let missing = missing(GROUND);
-    assert!(missing.is_empty(), "{missing:#?}");
+    for table in [GROUND, FIRST_SERVER] {
+        let missing = missing(table);
+        assert!(missing.is_empty(), "{missing:#?}");
+    }
 }
 
 #[test]
 fn every_case_of_the_ground_is_covered() {
     let covered: BTreeSet<_> = rows(GROUND).map(|[case, _, _]| case).collect();
     assert_eq!(covered, GROUND_CASES.into());
+}
+
+#[test]
+fn every_case_of_the_first_server_is_covered() {
+    let covered: BTreeSet<_> = rows(FIRST_SERVER).map(|[case, _, _]| case).collect();
+    assert_eq!(covered, FIRST_SERVER_CASES.into());
 }
 
 #[test]

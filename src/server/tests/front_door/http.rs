@@ -123,9 +123,8 @@ fn an_address_that_is_taken_is_refused() {
 
 /// Tries to sign in as nobody, with this for a client's address; the status.
 fn guess(place: &Place, forwarded: &str) -> u16 {
-    let head = format!(
-        "POST /_matrix/client/v3/login HTTP/1.1\r\nX-Forwarded-For: {forwarded}\r\n"
-    );
+    let head =
+        format!("POST /_matrix/client/v3/login HTTP/1.1\r\nX-Forwarded-For: {forwarded}\r\n");
     let body = json!({
         "type": "m.login.password",
         "identifier": { "type": "m.id.user", "user": forwarded },

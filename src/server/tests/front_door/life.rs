@@ -77,6 +77,23 @@ fn the_signing_key_is_made_once_and_kept() {
     assert_eq!(fs::read(place.path("data/signing.key")).unwrap(), key);
 }
 
+/// Two servers with the same configuration, hence with nothing but chance between them.
+#[test]
+fn auth_049_the_keys_of_two_servers_have_nothing_in_common() {
+    let [one, other] = [(); 2].map(|()| {
+        let place = Place::new();
+        place.start().stop();
+        let line = fs::read_to_string(place.path("data/signing.key")).unwrap();
+        let words: Vec<_> = line.split_whitespace().map(str::to_owned).collect();
+        let [algorithm, id, seed] = words.try_into().unwrap();
+        assert_eq!(algorithm, "ed25519");
+        assert_eq!(seed.len(), 43, "32 bytes in base64 without padding");
+        (id, seed)
+    });
+    assert_ne!(one.0, other.0);
+    assert_ne!(one.1, other.1);
+}
+
 #[test]
 fn a_lost_signing_key_is_not_replaced_in_silence() {
     let place = Place::new();
