@@ -18,7 +18,9 @@ use belfry_kv::{Engine, Memory};
 use belfry_policy::Rules;
 use belfry_room::{Identity, Rooms};
 use belfry_sync::Views;
-use belfry_user::{NewAccount, NewDevice, PasswordOptions, Registration, SharedSecret, UserOptions, Users};
+use belfry_user::{
+    NewAccount, NewDevice, PasswordOptions, Registration, SharedSecret, UserOptions, Users,
+};
 use bytes::Bytes;
 use http::{HeaderMap, Request, StatusCode, header};
 use ruma_client_api::uiaa::{

@@ -177,6 +177,21 @@ mod tests {
     }
 
     #[test]
+    fn a_shared_secret_is_read_and_an_empty_one_refused() {
+        let mut config = config::load(None).unwrap();
+        assert!(shared_secret(&config).unwrap().is_none());
+        // Temporary files are their owner's only, as secrets must be.
+        let file = tempfile::NamedTempFile::new().unwrap();
+        config.accounts.registration_secret_file = Some(file.path().to_owned());
+        for (text, expected) in [("", None), ("\n", None), ("word\n", Some(()))] {
+            std::fs::write(file.path(), text).unwrap();
+            let read = shared_secret(&config);
+            assert_eq!(read.as_ref().ok().map(drop), expected, "{text:?}");
+            assert!(read.err().is_none_or(|message| message.id == "secret-empty"));
+        }
+    }
+
+    #[test]
     fn a_limit_that_is_off_is_not_there() {
         let mut config = config::load(None).unwrap();
         config.rate_limits.message = RateLimit(None);
