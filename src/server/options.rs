@@ -187,7 +187,10 @@ mod tests {
             std::fs::write(file.path(), text).unwrap();
             let read = shared_secret(&config);
             assert_eq!(read.as_ref().ok().map(drop), expected, "{text:?}");
-            assert!(read.err().is_none_or(|message| message.id == "secret-empty"));
+            assert!(
+                read.err()
+                    .is_none_or(|message| message.id == "secret-empty")
+            );
         }
     }
 
