@@ -1,0 +1,85 @@
+//! The push rules of members, and whom they ignore, remembered while they stay the same.
+//!
+//! It exists so that a message in a room of a thousand does not parse a thousand rulesets. The
+//! projector forgets a user's when it reads of a change. It knows nothing of rooms and events.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use belfry_data::{Snapshot, account};
+use ruma_common::{OwnedUserId, UserId, push::Ruleset};
+use serde_json::Value;
+
+use crate::{error::Fault, ignored::Ignored};
+
+/// Users whose rules are remembered; beyond that all are forgotten.
+pub const RULE_BOOK_MAX: usize = 2_000;
+
+/// What decides whether an event notifies somebody.
+#[derive(Debug)]
+pub(crate) struct MemberRules {
+    pub(crate) rules: Ruleset,
+    pub(crate) ignored: Ignored,
+    /// Whether member events may notify them that are not about themselves.
+    pub(crate) hears_of_members: bool,
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(crate) struct RuleBook(BTreeMap<OwnedUserId, Arc<MemberRules>>);
+
+impl RuleBook {
+    pub(crate) async fn of(
+        &mut self,
+        snapshot: &dyn Snapshot,
+        user: &UserId,
+    ) -> Result<Arc<MemberRules>, Fault> {
+        if let Some(known) = self.0.get(user) {
+            return Ok(Arc::clone(known));
+        }
+        let row = account::account_data(snapshot, user, "", "m.push_rules").await?;
+        let rules = ruleset(row.as_ref().map(|row| &*row.content), user);
+        let read = Arc::new(MemberRules {
+            hears_of_members: hears_of_members(&rules),
+            rules,
+            ignored: Ignored::of(snapshot, user).await?,
+        });
+        if self.0.len() >= RULE_BOOK_MAX {
+            self.0.clear();
+        }
+        self.0.insert(user.to_owned(), Arc::clone(&read));
+        Ok(read)
+    }
+
+    pub(crate) fn forget(&mut self, user: &UserId) {
+        self.0.remove(user);
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.0.clear();
+    }
+}
+
+/// The rules as stored, brought up to date; the server's own if there are none that can be read.
+pub(crate) fn ruleset(content: Option<&str>, user: &UserId) -> Ruleset {
+    let default = Ruleset::server_default(user);
+    let content = content.and_then(|content| serde_json::from_str::<Value>(content).ok());
+    let stored = content.and_then(|mut content| {
+        serde_json::from_value::<Ruleset>(content["global"].take()).ok()
+    });
+    match stored {
+        Some(mut rules) => {
+            rules.update_with_server_default(default);
+            rules
+        }
+        None => default,
+    }
+}
+
+/// Unless the server's own rule silences them, and no other stands before it.
+fn hears_of_members(rules: &Ruleset) -> bool {
+    let silenced = |rule: &&ruma_common::push::ConditionalPushRule| {
+        rule.rule_id == ".m.rule.member_event" && rule.enabled && rule.actions.is_empty()
+    };
+    let own = rules.override_.iter().any(|rule| !rule.default && rule.enabled);
+    own || !rules.override_.iter().any(|rule| silenced(&rule))
+}

@@ -1,0 +1,217 @@
+//! Follows the server's log and decides whom each event notifies, by the push rules in force then.
+//!
+//! It exists so that a send costs the same whoever listens: what an event means to each local member
+//! is found afterwards, at a cost of theirs. Its rows are written without being waited for; whoever
+//! shows an event waits for them (`counts`). It knows nothing of pushers and badges.
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use belfry_data::{
+    Commit, CommitError, CursorRow, Engine, GlobalRow, Position, STAMP_FIRST, Snapshot, Stamp,
+    cursor, global_log, move_cursor,
+};
+use belfry_env::Env;
+use ruma_common::{OwnedRoomId, OwnedServerName, UserId};
+use tokio::sync::Notify;
+
+use crate::{
+    audience::Audiences, counts::Counts, error::Fault, member_rules::RuleBook, notifier::Notifier,
+    projection::Projection, room_view::behind,
+};
+
+/// The projector's name among the readers of the log.
+const NAME: &str = "notes";
+/// Entries of the log read at once.
+const LOG_PAGE: usize = 100;
+/// Writes after which what was found is committed.
+const WRITES_MAX: usize = 2_000;
+/// How long it waits after it could not read or write.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// See the module.
+pub(crate) struct Projector {
+    engine: Arc<dyn Engine>,
+    env: Env,
+    counts: Arc<Counts>,
+    notifier: Arc<Notifier>,
+    /// Told whenever somebody was notified.
+    noted: Arc<Notify>,
+    cursor: Option<CursorRow>,
+    begun: bool,
+    settled: bool,
+    pub(crate) local: OwnedServerName,
+    pub(crate) book: RuleBook,
+    pub(crate) audiences: Audiences,
+}
+
+/// What is to be committed together.
+struct Batch {
+    commit: Commit,
+    /// Rooms of which something was counted that may have been shown before.
+    late: BTreeSet<OwnedRoomId>,
+    noted: bool,
+    upto: Stamp,
+}
+
+impl Batch {
+    fn new(upto: Stamp) -> Self {
+        Self {
+            commit: Commit::lazy(),
+            late: BTreeSet::new(),
+            noted: false,
+            upto,
+        }
+    }
+}
+
+/// Why a run ended early.
+#[derive(Debug, thiserror::Error)]
+enum Halt {
+    #[error(transparent)]
+    Fault(#[from] Fault),
+    #[error(transparent)]
+    Commit(#[from] CommitError),
+    #[error("{0}")]
+    Cursor(#[from] belfry_data::CursorTooLong),
+}
+
+impl Projector {
+    pub(crate) fn new(
+        engine: Arc<dyn Engine>,
+        env: Env,
+        local: OwnedServerName,
+        counts: Arc<Counts>,
+        notifier: Arc<Notifier>,
+    ) -> Self {
+        Self {
+            engine,
+            env,
+            counts,
+            notifier,
+            noted: Arc::default(),
+            cursor: None,
+            begun: false,
+            settled: false,
+            local,
+            book: RuleBook::default(),
+            audiences: Audiences::default(),
+        }
+    }
+
+    /// What is told whenever somebody was notified.
+    pub(crate) fn noted(&self) -> Arc<Notify> {
+        Arc::clone(&self.noted)
+    }
+
+    /// Follows the log until the server stops.
+    pub(crate) async fn run(mut self) {
+        let mut seen = Position::ZERO;
+        while !self.env.shutdown.begun() {
+            tokio::select! {
+                biased;
+                () = self.env.shutdown.wait() => return,
+                last = self.engine.changed(seen) => seen = last,
+                () = self.counts.wanted() => {}
+            }
+            if let Err(halt) = self.catch_up().await {
+                tracing::warn!(%halt, "events could not be counted; trying again");
+                self.begun = false;
+                let pause = self.env.clock.sleep(RETRY_AFTER);
+                _ = self.env.shutdown.unless(pause).await;
+                // The same entries again, without waiting for another.
+                self.counts.poke();
+            }
+        }
+    }
+
+    async fn catch_up(&mut self) -> Result<(), Halt> {
+        loop {
+            let snapshot = self.engine.snapshot().await.map_err(Fault::from)?;
+            if !self.begun {
+                self.cursor = cursor(&*snapshot, NAME).await.map_err(Fault::from)?;
+                self.book.clear();
+                self.begun = true;
+            }
+            let after = self.cursor.as_ref().map_or(STAMP_FIRST, |row| row.stamp);
+            let page = global_log(&*snapshot, after, LOG_PAGE).await;
+            let page = page.map_err(Fault::from)?;
+            let mut batch = Batch::new(after);
+            for (at, row) in page.entries {
+                self.take(&*snapshot, (at, row), &mut batch).await?;
+                batch.upto = at;
+                if batch.commit.writes.len() > WRITES_MAX {
+                    self.send(&mut batch).await?;
+                }
+            }
+            if batch.upto > after {
+                self.send(&mut batch).await?;
+            }
+            if !page.more {
+                self.counts.settle(behind(&*snapshot), !self.settled);
+                self.settled = true;
+                return Ok(());
+            }
+        }
+    }
+
+    async fn take(
+        &mut self,
+        snapshot: &dyn Snapshot,
+        (at, row): (Stamp, GlobalRow),
+        batch: &mut Batch,
+    ) -> Result<(), Halt> {
+        match row {
+            GlobalRow::Event { room, event } => {
+                let Ok(room) = OwnedRoomId::try_from(&*room) else {
+                    return Ok(());
+                };
+                let writes = batch.commit.writes.len();
+                let projected = Projection::of(snapshot, &room, event).await;
+                match projected {
+                    Ok(Some(projection)) => {
+                        batch.noted |= projection.write(self, snapshot, &mut batch.commit).await?;
+                    }
+                    Ok(None) => {}
+                    Err(fault) if fault.is_of_room() => {
+                        tracing::error!(%room, %fault, "an event cannot be counted");
+                    }
+                    Err(fault) => return Err(fault.into()),
+                }
+                if batch.commit.writes.len() > writes && self.counts.is_late(at) {
+                    batch.late.insert(room);
+                }
+            }
+            GlobalRow::AccountData { user } => {
+                if let Ok(user) = <&UserId>::try_from(&*user) {
+                    self.book.forget(user);
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    async fn send(&mut self, batch: &mut Batch) -> Result<(), Halt> {
+        let upto = batch.upto;
+        let mut batch = std::mem::replace(batch, Batch::new(upto));
+        let next = CursorRow {
+            stamp: upto,
+            resume: Vec::new(),
+        };
+        move_cursor(&mut batch.commit, NAME, self.cursor.as_ref(), &next)?;
+        let position = self.engine.commit(batch.commit).await?;
+        self.cursor = Some(next);
+        let visible = Stamp {
+            position,
+            ordinal: u16::MAX,
+        };
+        for room in batch.late {
+            self.counts.note_late(&room, visible);
+            self.notifier.tell_room(&room, visible);
+        }
+        if batch.noted {
+            self.noted.notify_one();
+        }
+        Ok(())
+    }
+}
