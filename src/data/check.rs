@@ -11,6 +11,7 @@ mod directory;
 mod event;
 mod finding;
 mod keys;
+mod media;
 mod order;
 mod pages;
 mod relation;
@@ -50,6 +51,7 @@ pub async fn check(engine: &dyn Engine, findings_max: usize) -> Result<Report, R
     keys::check(engine, &mut report).await?;
     relation::check(engine, &mut report).await?;
     reading::check(engine, &mut report).await?;
+    media::check(engine, &mut report).await?;
     pages::decode_all(engine, &AGE, &mut report).await?;
     pages::decode_all(engine, &ROOM_SERVER_ROWS, &mut report).await?;
     pages::decode_all(engine, &TXN, &mut report).await?;

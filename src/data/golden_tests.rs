@@ -78,6 +78,7 @@ pub(crate) fn samples() -> Vec<Sample> {
     samples.extend(user_samples());
     samples.extend(account_samples());
     samples.extend(crate::golden_related::samples());
+    samples.extend(crate::golden_media::samples());
     samples.extend(crate::golden_reading::samples());
     samples.extend(federation_samples());
     samples.extend(flow_samples::samples());

@@ -21,6 +21,7 @@ mod forgotten;
 mod listing;
 pub mod keys;
 mod litter;
+pub mod media;
 mod members;
 mod migration;
 pub mod note;
@@ -58,6 +59,8 @@ mod flow_samples;
 #[cfg(test)]
 mod golden_reading;
 #[cfg(test)]
+mod golden_media;
+#[cfg(test)]
 mod golden_related;
 #[cfg(test)]
 mod golden_tests;
@@ -79,7 +82,7 @@ mod writes_tests;
 pub use age::{AgeRow, age, store_age};
 pub use ask::RoomQuestions;
 pub use belfry_kv::{
-    Batch, BoxFuture, Commit, CommitError, Direction, Engine, Position, ReadError, Seen, Snapshot,
+    Batch, BoxFuture, Commit, CommitError, Direction, Engine, GET_MANY_KEYS_MAX, Position, ReadError, Seen, Snapshot,
     Stamp, Unavailable,
 };
 pub use check::{FINDINGS_MAX, Finding, FindingKind, Report, check};

@@ -28,6 +28,7 @@ use crate::{
     forgotten::FORGOTTEN,
     listing::{LISTED_ROOM, LISTING, USER_WORD},
     litter::LITTER,
+    media::{BLOB_USE, MEDIA, RESERVATION, RESERVED_BY, THUMBNAIL, UPLOADED_BYTES},
     relation::{EDIT, RELATION, RELATION_COUNT, THREAD_LOG, THREAD_TAIL},
     room_time::ROOM_TIME,
     stale::STALE,
@@ -185,7 +186,7 @@ pub(crate) static INBOUND_TXN: Table<(ServerKey, [u8; DIGEST_BYTES]), InboundTxn
     Table::new(ground(24, "inbound_txn", Shape::Point, Cold));
 
 /// How many tables there are.
-pub(crate) const TABLES: usize = 83;
+pub(crate) const TABLES: usize = 89;
 
 static KEYSPACES: [Keyspace; TABLES] = [
     *META.space(),
@@ -271,6 +272,12 @@ static KEYSPACES: [Keyspace; TABLES] = [
     *KEY_DOCUMENT.space(),
     *DESTINATION.space(),
     *EDU_OUTBOX.space(),
+    *MEDIA.space(),
+    *BLOB_USE.space(),
+    *THUMBNAIL.space(),
+    *RESERVATION.space(),
+    *RESERVED_BY.space(),
+    *UPLOADED_BYTES.space(),
 ];
 
 /// Every table, by tag: what an engine is opened with.
