@@ -117,6 +117,25 @@ impl CurrentReader<'_, '_> {
         })
     }
 
+    /// Entries of one type, at most `limit`; `None` if the current state is not in rows, where they
+    /// are among the others.
+    pub async fn of_type(
+        &self,
+        event_type: &str,
+        limit: usize,
+    ) -> Result<Option<Vec<Entry>>, StateError> {
+        let Some(epoch) = self.epoch else {
+            return Ok(None);
+        };
+        let limit = limit.min(CURRENT_PAGE_MAX);
+        let (rows, _) = self.rows(epoch, Some(event_type), None, limit).await?;
+        let entries = rows.into_iter().map(|(tuple, row)| Entry {
+            tuple,
+            event: row.event,
+        });
+        Ok(Some(entries.collect()))
+    }
+
     /// Members, about `limit` of them (fewer if the state is read from the tree, where they are
     /// among the other entries). From rows without reading an event.
     pub async fn members(
@@ -141,7 +160,7 @@ impl CurrentReader<'_, '_> {
     /// Entries of one type by state key, at most `limit` behind the state key `after` (which itself
     /// is left out; the empty state key counts as before all others, and is left out too). Fewer
     /// than [`CURRENT_PAGE_MAX`] and `limit` are the last. From the tree, it is read whole.
-    pub async fn of_type(
+    pub async fn of_type_behind(
         &self,
         event_type: &str,
         after: &str,
