@@ -4,10 +4,15 @@
 //! its state key and what its content will be, given the state it meets. It knows nothing of
 //! storage, of hashes and of where the request came from.
 
+use belfry_data::FlowAct;
+use belfry_event::Pdu;
 use ruma_common::{OwnedEventId, OwnedUserId, UserId};
 use ruma_events::{TimelineEventType, room::member::MembershipState};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
+
+/// The key of the user by whom a join is authorised.
+const AUTHORISED_VIA: &str = "join_authorised_via_users_server";
 
 /// An event to be, without its place in the room.
 #[derive(Debug, Clone)]
@@ -54,6 +59,11 @@ pub struct Membership {
     pub profile: Profile,
     /// Whether the invite is to a direct chat.
     pub is_direct: bool,
+    /// Of a join that needs no invite because of another room: the user of this server who could
+    /// have invited. Room version 8, "Restricted rooms".
+    pub authorised_via: Option<OwnedUserId>,
+    /// What follows from the act: begun in the commit that holds the event.
+    pub flow: Option<FlowAct>,
 }
 
 impl Membership {
@@ -65,6 +75,8 @@ impl Membership {
             reason: None,
             profile: Profile::default(),
             is_direct: false,
+            authorised_via: None,
+            flow: None,
         }
     }
 }
@@ -95,13 +107,15 @@ pub enum MemberAct {
     Ban,
     /// The sender lifts the target's ban.
     Unban,
+    /// The sender, who is joined, shows another name and avatar.
+    Show,
 }
 
 impl MemberAct {
     /// The membership that the event will say.
     pub const fn membership(self) -> &'static str {
         match self {
-            Self::Join => "join",
+            Self::Join | Self::Show => "join",
             Self::Leave | Self::Kick | Self::Unban => "leave",
             Self::Knock => "knock",
             Self::Invite => "invite",
@@ -132,6 +146,9 @@ impl Membership {
             (MemberAct::Join, Some(Is::Join)) if self.target == sender => Fit::Already,
             (MemberAct::Leave, Some(Is::Leave)) => Fit::Already,
             (MemberAct::Leave, None) => Fit::Misfit("you are not in this room"),
+            (MemberAct::Show, present) if present != Some(&Is::Join) => {
+                Fit::Misfit("you are not in this room")
+            }
             (MemberAct::Kick, None | Some(Is::Leave)) => {
                 Fit::Misfit("the user is not in this room")
             }
@@ -150,7 +167,7 @@ impl Membership {
         content.insert("membership".to_owned(), self.act.membership().into());
         let shown = matches!(
             self.act,
-            MemberAct::Join | MemberAct::Invite | MemberAct::Knock
+            MemberAct::Join | MemberAct::Invite | MemberAct::Knock | MemberAct::Show
         );
         let profile = shown.then_some(&self.profile);
         let mut put = |key: &str, value: Option<&String>| {
@@ -170,6 +187,25 @@ impl Membership {
         if self.is_direct && self.act == MemberAct::Invite {
             content.insert("is_direct".to_owned(), true.into());
         }
+        if let Some(user) = self
+            .authorised_via
+            .as_ref()
+            .filter(|_| self.act == MemberAct::Join)
+        {
+            content.insert(AUTHORISED_VIA.to_owned(), user.as_str().into());
+        }
+        content
+    }
+
+    /// The content of [`MemberAct::Show`]: what the present event says beside name and avatar
+    /// stays, but for what was about the moment of joining.
+    pub(crate) fn shown_on(&self, present: &Pdu) -> Map<String, Value> {
+        let mut content: Map<String, Value> =
+            serde_json::from_str(present.content_json()).unwrap_or_default();
+        for of_its_time in ["displayname", "avatar_url", "reason", AUTHORISED_VIA] {
+            content.remove(of_its_time);
+        }
+        content.extend(self.content());
         content
     }
 }

@@ -7,17 +7,19 @@
 use std::collections::BTreeSet;
 
 use belfry_event::RoomRules;
-use ruma_common::{OwnedRoomAliasId, OwnedUserId, RoomVersionId};
+use ruma_common::{OwnedRoomAliasId, OwnedRoomId, OwnedUserId, RoomId, RoomVersionId};
 use ruma_events::TimelineEventType;
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Map, Value, json};
 
 use crate::change::{Change, MemberAct, Membership, Profile};
 
+/// Most invites sent when a room is created.
+pub const INVITES_MAX: usize = 100;
 /// Power level of creators and of those who are to be their equals.
-const POWER_ADMIN: i64 = 100;
+pub(crate) const POWER_ADMIN: i64 = 100;
 /// Power level of `m.room.tombstone` from room version 12 on: only creators replace a room.
-const POWER_TOMBSTONE_V12: i64 = 150;
+pub(crate) const POWER_TOMBSTONE_V12: i64 = 150;
 
 /// A set of defaults that a client names (`preset`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,6 +61,8 @@ pub struct CreateRoom {
     pub initial_state: Vec<InitialState>,
     /// Fields that replace those of the default `m.room.power_levels`.
     pub power_level_content_override: Map<String, Value>,
+    /// The room that this one replaces: what points at it is moved once the new room exists.
+    pub replaces: Option<OwnedRoomId>,
 }
 
 /// One state event that the client wants in the room from the start.
@@ -72,6 +76,16 @@ pub struct InitialState {
     pub content: Box<RawValue>,
 }
 
+impl InitialState {
+    fn change(&self) -> Change {
+        Change::State {
+            kind: self.kind.clone(),
+            state_key: self.state_key.clone(),
+            content: self.content.clone(),
+        }
+    }
+}
+
 /// Why a request describes no room.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Unfit {
@@ -81,6 +95,12 @@ pub enum Unfit {
     /// `creation_content.additional_creators` is not a list of user IDs.
     #[error("creation_content.additional_creators must be a list of user IDs")]
     AdditionalCreators,
+    /// A field of `creation_content` is not what the create event's schema has there.
+    #[error("creation_content.{0} has the wrong type")]
+    CreationField(&'static str),
+    /// More are invited than at once.
+    #[error("a room is created with at most {INVITES_MAX} invites; send more afterwards")]
+    TooManyInvites,
     /// A content is not JSON that an event can hold.
     #[error("a content cannot be written as JSON: {0}")]
     Content(String),
@@ -93,6 +113,7 @@ impl CreateRoom {
     /// If `additional_creators` is malformed.
     pub fn create_content(&self, rules: &RoomRules) -> Result<Value, Unfit> {
         let mut content = self.creation_content.clone();
+        check_creation(&content)?;
         content.insert("room_version".to_owned(), self.version.as_str().into());
         content.remove("creator");
         if !rules.authorization().use_room_create_sender {
@@ -130,6 +151,12 @@ impl CreateRoom {
     /// See [`Unfit`].
     pub fn changes(&self, rules: &RoomRules) -> Result<Vec<Change>, Unfit> {
         self.refuse_reserved()?;
+        if self.invite.len() > INVITES_MAX {
+            return Err(Unfit::TooManyInvites);
+        }
+        if self.replaces.is_some() {
+            return self.successor_changes(rules);
+        }
         let mut changes = vec![self.join(), self.power_levels(rules)?];
         if let Some(alias) = &self.alias {
             changes.push(state("m.room.canonical_alias", json!({"alias": alias}))?);
@@ -139,11 +166,7 @@ impl CreateRoom {
             self.initial_state
                 .iter()
                 .filter(|state| !self.replaced(state))
-                .map(|s| Change::State {
-                    kind: s.kind.clone(),
-                    state_key: s.state_key.clone(),
-                    content: s.content.clone(),
-                }),
+                .map(InitialState::change),
         );
         if let Some(name) = &self.name {
             changes.push(state("m.room.name", json!({"name": name}))?);
@@ -152,6 +175,20 @@ impl CreateRoom {
             changes.push(state("m.room.topic", topic_content(topic))?);
         }
         changes.extend(self.invites());
+        Ok(changes)
+    }
+
+    /// What follows the create event of a room that replaces another. Without power levels the
+    /// creator may set any state, so those of the old room, by which they perhaps may not, come
+    /// last.
+    fn successor_changes(&self, rules: &RoomRules) -> Result<Vec<Change>, Unfit> {
+        let copied = self
+            .initial_state
+            .iter()
+            .filter(|state| !self.replaced(state));
+        let mut changes = vec![self.join()];
+        changes.extend(copied.map(InitialState::change));
+        changes.push(self.power_levels(rules)?);
         Ok(changes)
     }
 
@@ -200,11 +237,7 @@ impl CreateRoom {
 
     fn power_levels(&self, rules: &RoomRules) -> Result<Change, Unfit> {
         if let Some(given) = self.initial("m.room.power_levels") {
-            return Ok(Change::State {
-                kind: given.kind.clone(),
-                state_key: String::new(),
-                content: given.content.clone(),
-            });
+            return Ok(given.change());
         }
         let mut content = self.default_power_levels(rules);
         if let Value::Object(fields) = &mut content {
@@ -276,6 +309,25 @@ impl CreateRoom {
             .filter(|(kind, _)| self.initial(kind).is_none());
         wanted.map(|(kind, content)| state(kind, content)).collect()
     }
+}
+
+/// Holds the fields that servers act on to the create event's schema.
+fn check_creation(content: &Map<String, Value>) -> Result<(), Unfit> {
+    let fits = |field: &str, is: fn(&Value) -> bool| content.get(field).is_none_or(is);
+    let names_a_room = |value: &Value| {
+        let room = value.get("room_id").and_then(Value::as_str);
+        room.is_some_and(|room| <&RoomId>::try_from(room).is_ok())
+    };
+    if !fits("m.federate", Value::is_boolean) {
+        return Err(Unfit::CreationField("m.federate"));
+    }
+    if !fits("type", Value::is_string) {
+        return Err(Unfit::CreationField("type"));
+    }
+    if !fits("predecessor", names_a_room) {
+        return Err(Unfit::CreationField("predecessor"));
+    }
+    Ok(())
 }
 
 /// Plain text, and the same as the `m.topic` block that newer clients read.

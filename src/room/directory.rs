@@ -4,22 +4,19 @@
 //! room's current state and the administration's policy. It knows nothing of room workers: aliases
 //! and the directory are no part of a room's history, and one commit each changes them.
 
-use std::sync::Arc;
-
 use belfry_data::{
-    ALIASES_MAX, Commit, CommitError, Membership, RoomHead, RoomReader, Snapshot, alias_seen,
-    aliases_of, claim_alias, is_published, publish, release_alias, user_in_rooms, user_rooms,
+    ALIASES_MAX, Commit, CommitError, Membership, RoomReader, Snapshot, alias_seen, aliases_of,
+    claim_alias, is_published, move_alias, publish, release_alias, user_in_rooms, user_rooms,
 };
-use belfry_event::{EventHash, Pdu, Visibility, may_send_state};
+use belfry_event::{Pdu, Visibility, may_send_state};
 use belfry_policy::{Account, Action, DEFAULT_CLASS, Denial, Request, Requester, Room, Rules};
 use ruma_common::{OwnedRoomAliasId, OwnedRoomId, RoomAliasId, RoomId, UserId};
-use ruma_events::{StateEventType, TimelineEventType};
+use ruma_events::TimelineEventType;
 use serde_json::value::RawValue;
 
 use crate::error::RoomError;
-use crate::planner::rules_of;
 use crate::rooms::Rooms;
-use crate::shape::tuple;
+use crate::settings::state_events;
 
 /// Bytes of an alias (appendices, "Room Aliases").
 const ALIAS_BYTES_MAX: usize = 255;
@@ -149,6 +146,28 @@ impl Rooms {
         Ok(())
     }
 
+    /// Gives all that finds the one room to the other: its aliases and its place in the directory.
+    /// For flows: nobody is asked.
+    ///
+    /// # Errors
+    /// [`RoomError::Busy`] if an alias changed hands meanwhile; what was moved stays moved.
+    pub async fn move_listing(&self, from: &RoomId, to: &RoomId) -> Result<(), RoomError> {
+        let snapshot = self.0.engine.snapshot().await?;
+        for alias in aliases_of(&*snapshot, from).await? {
+            let seen = alias_seen(&*snapshot, &alias).await?;
+            let mut commit = Commit::synced();
+            move_alias(&mut commit, &alias, &seen, to);
+            self.0.engine.commit(commit).await?;
+        }
+        if is_published(&*snapshot, from).await? {
+            let mut commit = Commit::synced();
+            publish(&mut commit, from, false);
+            publish(&mut commit, to, true);
+            self.0.engine.commit(commit).await?;
+        }
+        Ok(())
+    }
+
     /// The rooms that the user is in, by room ID: those among the first
     /// [`JOINED_ROOMS_PAGES_MAX`] thousand rooms that the user ever had to do with.
     pub async fn joined_rooms(&self, user_id: &UserId) -> Result<Vec<OwnedRoomId>, RoomError> {
@@ -198,7 +217,13 @@ impl Sight {
     ) -> Result<Self, RoomError> {
         let reader = RoomReader::new(snapshot, room_id);
         let head = reader.head().await?.ok_or(RoomError::UnknownRoom)?;
-        let [create, levels, visibility] = settings(&reader, &head).await?;
+        let kinds = [
+            "m.room.create",
+            "m.room.power_levels",
+            "m.room.history_visibility",
+        ];
+        let found = state_events(&reader, &head, &kinds.map(|kind| (kind, ""))).await?;
+        let [create, levels, visibility] = <[_; 3]>::try_from(found).unwrap_or_default();
         let mut rows = user_in_rooms(snapshot, user_id, &[room_id]).await?;
         let row = rows.pop().flatten();
         let listing = TimelineEventType::RoomCanonicalAlias;
@@ -224,41 +249,6 @@ impl Sight {
             .then_some(())
             .ok_or_else(|| RoomError::Forbidden(text.to_owned()))
     }
-}
-
-/// The room's create event, power levels and history visibility.
-async fn settings(
-    reader: &RoomReader<'_>,
-    head: &RoomHead,
-) -> Result<[Option<Arc<Pdu>>; 3], RoomError> {
-    let rules = rules_of(head)?;
-    let kinds = [
-        StateEventType::RoomCreate,
-        StateEventType::RoomPowerLevels,
-        StateEventType::RoomHistoryVisibility,
-    ];
-    let tuples: Vec<_> = kinds
-        .iter()
-        .map(|kind| tuple(kind, ""))
-        .collect::<Result<_, _>>()?;
-    let hashes = reader.current(head).get(&tuples).await?;
-    let named: Vec<EventHash> = hashes.iter().flatten().copied().collect();
-    let mut stored = reader.events(&named).await?.into_iter();
-    let mut found = [None, None, None];
-    for (place, _) in found
-        .iter_mut()
-        .zip(hashes)
-        .filter(|(_, hash)| hash.is_some())
-    {
-        let event = stored.next().flatten().ok_or_else(|| {
-            RoomError::Fault("the state names an event that is not stored".to_owned())
-        })?;
-        let event = event
-            .pdu(rules)
-            .map_err(|error| RoomError::Fault(error.to_string()))?;
-        *place = Some(Arc::new(event));
-    }
-    Ok(found)
 }
 
 fn is_world_readable(event: &Pdu) -> bool {

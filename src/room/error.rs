@@ -8,6 +8,8 @@ use belfry_event::DraftError;
 use belfry_policy::Denial;
 use ruma_common::RoomVersionId;
 
+use ruma_common::OwnedRoomAliasId;
+
 use crate::create::Unfit;
 
 /// Why something was not done in a room, or a room was not created. In every case but
@@ -23,6 +25,12 @@ pub enum RoomError {
     /// No room has the alias.
     #[error("no room has this alias")]
     UnknownAlias,
+    /// `m.room.canonical_alias` names an alias that does not stand for the room.
+    #[error("{0} does not stand for this room; give the room the alias first")]
+    BadAlias(OwnedRoomAliasId),
+    /// A room that the user is still in, or invited to, cannot be forgotten.
+    #[error("leave the room before you forget it")]
+    NotLeft,
     /// A room has the alias already.
     #[error("a room has this alias already; choose another")]
     AliasTaken,
@@ -136,7 +144,10 @@ impl From<Unfit> for RoomError {
     fn from(error: Unfit) -> Self {
         match error {
             Unfit::Reserved(_) => Self::InvalidRoomState(error.to_string()),
-            Unfit::AdditionalCreators => Self::BadParameter(error.to_string()),
+            Unfit::AdditionalCreators | Unfit::TooManyInvites => {
+                Self::BadParameter(error.to_string())
+            }
+            Unfit::CreationField(_) => Self::BadContent(error.to_string()),
             Unfit::Content(_) => Self::BadContent(error.to_string()),
         }
     }

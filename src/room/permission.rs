@@ -21,9 +21,15 @@ impl Rooms {
         rules: &Rules,
         account: Account<'_>,
         room_id: &RoomId,
-        append: Append,
+        mut append: Append,
     ) -> Result<Appended, RoomError> {
         permit(rules, account, room_id, &append.change)?;
+        self.check_content(room_id, &append.change).await?;
+        if let Change::Member(change) = &mut append.change
+            && change.act == MemberAct::Join
+        {
+            self.prepare_join(room_id, change).await?;
+        }
         self.append(room_id, append).await
     }
 
@@ -94,6 +100,7 @@ fn action(change: &Change) -> Action {
             MemberAct::Knock => Action::Knock,
             MemberAct::Invite => Action::Invite,
             MemberAct::Kick | MemberAct::Ban | MemberAct::Unban => Action::Moderate,
+            MemberAct::Show => Action::ChangeProfile,
         },
     }
 }

@@ -9,7 +9,7 @@ use ruma_events::room::member::MembershipState;
 use ruma_events::{StateEventType, TimelineEventType};
 use serde_json::value::{RawValue, to_raw_value};
 
-use crate::change::Change;
+use crate::change::{Change, MemberAct};
 use crate::error::RoomError;
 
 /// An event without its place in the room.
@@ -44,6 +44,17 @@ impl Shape {
                 ..Self::plain(TimelineEventType::RoomRedaction, content.clone())
             },
         })
+    }
+
+    /// The shape of the change, given the state event that it replaces.
+    pub(crate) fn on(self, change: &Change, present: Option<&Pdu>) -> Result<Self, RoomError> {
+        match (change, present) {
+            (Change::Member(member), Some(present)) if member.act == MemberAct::Show => Ok(Self {
+                content: raw(&member.shown_on(present).into())?,
+                ..self
+            }),
+            _ => Ok(self),
+        }
     }
 
     fn plain(kind: TimelineEventType, content: Box<RawValue>) -> Self {

@@ -134,6 +134,7 @@ impl Bench {
             creation_content: serde_json::Map::new(),
             initial_state: Vec::new(),
             power_level_content_override: serde_json::Map::new(),
+            replaces: None,
         };
         self.rooms.create(request).await.expect("a room")
     }

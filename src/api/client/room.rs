@@ -67,6 +67,7 @@ async fn wanted_room(
         creation_content: fields(request.creation_content.as_ref())?,
         initial_state: initial_state(&request.initial_state)?,
         power_level_content_override: fields(request.power_level_content_override.as_ref())?,
+        replaces: None,
     })
 }
 

@@ -19,6 +19,8 @@ impl From<RoomError> for ApiError {
         let (status, kind) = match error {
             E::UnknownRoom | E::UnknownEvent | E::UnknownAlias => (S::NOT_FOUND, K::NotFound),
             E::AliasTaken => (S::CONFLICT, K::Unknown),
+            E::BadAlias(_) => (S::BAD_REQUEST, K::BadAlias),
+            E::NotLeft => (S::BAD_REQUEST, K::Unknown),
             E::UnsupportedVersion(_) => (S::BAD_REQUEST, K::UnsupportedRoomVersion),
             E::IncompatibleVersion(version) => {
                 let data = IncompatibleRoomVersionErrorData::new(version);

@@ -57,6 +57,7 @@ impl Bench {
             creation_content: serde_json::Map::new(),
             initial_state: Vec::new(),
             power_level_content_override: serde_json::Map::new(),
+            replaces: None,
         };
         let room = self.rooms.create(request).await.expect("a room");
         for number in 1..members {

@@ -115,6 +115,7 @@ pub(crate) fn request(creation: &Creation, creator: &UserId) -> CreateRoom {
         creation_content: Map::new(),
         initial_state: Vec::new(),
         power_level_content_override: Map::new(),
+        replaces: None,
     }
 }
 
