@@ -107,7 +107,8 @@ pub use federation::{
 };
 pub use listing::{
     ListedRoomRow, ListedUserRow, ListingPage, ListingPlace, ListingRow, WORD_BYTES_MAX, WORDS_MAX,
-    list_room, list_user, listed_rooms, listed_users, listing, users_by_word,
+    joined_rooms_of, list_room, list_user, listed_rooms, listed_users, listing, published,
+    users_by_word,
 };
 pub use members::{UserRoom, user_in_rooms, user_rooms};
 pub use migration::{MIGRATION_CURSOR_BYTES_MAX, MigrationError};

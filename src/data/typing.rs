@@ -77,3 +77,17 @@ pub fn put_typing(room: &RoomId, seen: &Seen<(Stamp, TypingRow)>, row: &TypingRo
     stir(&mut commit, &StirRow::Typing { room });
     commit
 }
+
+/// The same for users who go on typing: nobody is told, for nothing changed that is shown.
+pub fn prolong_typing(
+    room: &RoomId,
+    seen: &Seen<(Stamp, TypingRow)>,
+    row: &TypingRow,
+) -> Commit {
+    let mut commit = Commit::lazy();
+    let key = (RoomKey::from(room),);
+    ROOM_TYPING.check_unchanged(&mut commit, &key, seen);
+    let stamp = seen.row.as_ref().map_or(Stamp::default(), |(at, _)| *at);
+    ROOM_TYPING.put(&mut commit, &key, &(stamp, row.clone()));
+    commit
+}

@@ -34,20 +34,31 @@
 //! and what this server's users ask that goes out: `join_remote(Remote)`, `leave_remote(Remote)`,
 //! `knock_remote(Remote)`, `invite_remote(..)`, `backfill(room, limit)`.
 
+mod arrival;
 mod batch;
 mod change;
+mod chore;
+mod content;
 mod create;
+mod departure;
 mod desk;
 mod directory;
+mod epoch;
 mod error;
+mod hold;
 mod isolated;
 mod job;
+mod joining;
 mod peers;
 mod permission;
 mod planner;
+mod receipt;
 mod rooms;
+mod settings;
 mod shape;
+mod successor;
 mod transaction;
+mod typing;
 mod worker;
 
 #[cfg(test)]
@@ -58,14 +69,21 @@ mod fixture;
 mod rooms_tests;
 
 pub use change::{Change, MemberAct, Membership, Profile};
-pub use create::{CreateRoom, InitialState, Preset, Unfit};
+pub use chore::Swept;
+pub use content::ALT_ALIASES_MAX;
+pub use create::{CreateRoom, INVITES_MAX, InitialState, Preset, Unfit};
 pub use directory::JOINED_ROOMS_PAGES_MAX;
 pub use error::RoomError;
 pub use job::{Append, Appended, Txn};
+pub use joining::{ALLOW_MAX, VOUCHERS_MAX};
 pub use peers::{
     BACKFILL_MAX, Handshake, Invitation, JoinAnswer, KeyWanted, Keys, MISSING_EVENTS_MAX,
     MissingEvents, PEER_ANSWER_BYTES_MAX, PeerAnswer, PeerError, Peers, StateEvents, StateIds,
     Template,
 };
+pub use receipt::{ReadMark, ReceiptKind};
 pub use rooms::{Identity, MAILBOX_JOBS_MAX, Rooms, WORKERS_MAX};
+pub use settings::{SETTINGS_PAGE_MAX, Setting};
+pub use successor::Replacement;
 pub use transaction::{Receipt, TRANSACTION_PDUS_MAX, Transaction};
+pub use typing::TYPING_TIMEOUT_MAX;

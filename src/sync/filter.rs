@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use belfry_event::Pdu;
-use ruma_common::RoomId;
+use ruma_common::{RoomId, UserId};
 use serde::{
     Deserialize,
     de::{Deserializer, IgnoredAny},
@@ -17,12 +17,21 @@ use crate::field::FieldPath;
 /// Largest definition, as JSON.
 pub const FILTER_BYTES_MAX: usize = 64 * 1024;
 
+/// Most pairs of `related_by_rel_types` and `related_by_senders`: each is looked up for each event.
+pub const RELATED_BY_MAX: usize = 100;
+
+/// A relation type and a sender; any for `None`.
+pub(crate) type RelatedBy<'a> = (Option<&'a str>, Option<&'a UserId>);
+
 /// Why a text is no filter.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FilterError {
     /// Beyond [`FILTER_BYTES_MAX`].
     #[error("the filter is larger than {FILTER_BYTES_MAX} bytes")]
     TooLarge,
+    /// Beyond [`RELATED_BY_MAX`].
+    #[error("the filter asks for more than {RELATED_BY_MAX} pairs of senders and relation types")]
+    TooManyRelations,
     /// Not JSON, or a member is of the wrong type.
     #[error("the filter is not well-formed: {0}")]
     Malformed(String),
@@ -38,6 +47,8 @@ pub struct Filter {
     pub(crate) event_format: EventFormat,
     /// The user's global account data.
     pub(crate) account_data: EventFilter,
+    /// Presence.
+    pub(crate) presence: EventFilter,
     /// Rooms and what is in them.
     pub(crate) room: RoomFilter,
 }
@@ -63,6 +74,7 @@ pub(crate) struct RoomFilter {
     pub(crate) state: RoomEventFilter,
     pub(crate) timeline: RoomEventFilter,
     pub(crate) account_data: RoomEventFilter,
+    pub(crate) ephemeral: RoomEventFilter,
 }
 
 /// Which events, wherever they are.
@@ -85,10 +97,14 @@ pub struct RoomEventFilter {
     rooms: Option<BTreeSet<String>>,
     not_rooms: Option<BTreeSet<String>>,
     contains_url: Option<bool>,
+    related_by_senders: Option<BTreeSet<String>>,
+    related_by_rel_types: Option<BTreeSet<String>>,
     /// Whether members are shown only where their events are.
     pub(crate) lazy_load_members: bool,
     /// Whether members that the client has seen are shown again.
     pub(crate) include_redundant_members: bool,
+    /// Whether what is unread in threads is counted apart from the main timeline.
+    pub(crate) unread_thread_notifications: bool,
 }
 
 /// An event type in which `*` stands for any characters.
@@ -105,7 +121,11 @@ impl Filter {
 impl RoomEventFilter {
     /// Reads a definition. Members that nobody knows are passed over.
     pub fn parse(json: &str) -> Result<Self, FilterError> {
-        parse(json)
+        let filter: Self = parse(json)?;
+        if filter.relations_asked() > RELATED_BY_MAX {
+            return Err(FilterError::TooManyRelations);
+        }
+        Ok(filter)
     }
 
     /// How many events at most: what the client asks for, within the server's bounds.
@@ -122,6 +142,32 @@ impl RoomEventFilter {
     /// Whether state events of this type may be wanted.
     pub(crate) fn wants_type(&self, event_type: &str) -> bool {
         self.events.wants_type(event_type)
+    }
+
+    /// The relations of which a wanted event has one at least, by type and sender; `None` if it
+    /// needs none. Who is no user relates to nothing.
+    pub(crate) fn related_by(&self) -> Option<Vec<RelatedBy<'_>>> {
+        let senders: Option<Vec<&UserId>> = self.related_by_senders.as_ref().map(|all| {
+            let users = all
+                .iter()
+                .map(|sender| <&UserId>::try_from(sender.as_str()));
+            users.flatten().collect()
+        });
+        match (&self.related_by_rel_types, senders) {
+            (None, None) => None,
+            (Some(types), None) => Some(types.iter().map(|it| (Some(it.as_str()), None)).collect()),
+            (None, Some(senders)) => Some(senders.into_iter().map(|it| (None, Some(it))).collect()),
+            (Some(types), Some(senders)) => {
+                let of = |rel_type| senders.iter().map(move |it| (Some(rel_type), Some(*it)));
+                Some(types.iter().map(String::as_str).flat_map(of).collect())
+            }
+        }
+    }
+
+    /// How many relations of a wanted event are asked for.
+    fn relations_asked(&self) -> usize {
+        let count = |list: &Option<BTreeSet<String>>| list.as_ref().map_or(1, BTreeSet::len);
+        count(&self.related_by_senders) * count(&self.related_by_rel_types)
     }
 
     /// Whether the event is wanted, its room aside.
@@ -151,7 +197,8 @@ impl EventFilter {
         (self.types.is_none() && self.not_types.is_none()) || self.wants_type(&event_type())
     }
 
-    fn wants_sender(&self, sender: &str) -> bool {
+    /// Whether what this sender says is wanted.
+    pub(crate) fn wants_sender(&self, sender: &str) -> bool {
         admits(self.senders.as_ref(), self.not_senders.as_ref(), sender)
     }
 }

@@ -56,15 +56,23 @@ impl Turn<'_> {
         let account_data = self
             .account_data(snapshot, room, changes, known.is_none())
             .await?;
-        let unchanged = state.is_empty() && account_data.is_empty() && summary.is_none();
+        let passing = self.ephemeral(snapshot, room, known).await?;
+        let ephemeral = self.wanted(room, &passing);
+        let counts = passing.own_receipt || self.shared.counts.came_late(room, after);
+        let quiet = account_data.is_empty() && ephemeral.is_empty() && !counts;
+        let unchanged = state.is_empty() && quiet && summary.is_none();
         if !whole && unchanged && window.events.is_empty() && !window.limited {
             return Ok(None);
         }
+        let timeline_filter = &self.request.filter.room.timeline;
         Ok(Some(JoinedRoom {
             summary,
             state: self.section(state),
             timeline: self.timeline(&mut view, &eyes, &window).await?,
             account_data,
+            ephemeral,
+            unread: self.unread(room).await?,
+            unread_by_thread: timeline_filter.unread_thread_notifications,
         }))
     }
 

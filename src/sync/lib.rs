@@ -16,24 +16,38 @@
 //! is to be told, the request waits on its channel.
 
 mod account_changes;
+mod aggregation;
 mod audience;
+mod counts;
 mod delta;
 mod departed;
+mod device_list;
+mod directory;
+mod ephemeral;
 mod error;
 mod event;
 mod facts;
 mod field;
 mod filter;
+mod fold;
 mod ignored;
 mod joined;
 mod json;
+mod member_rules;
+mod news;
 mod notifier;
+mod passing;
 mod plan;
+mod presence;
 mod presentation;
+mod projection;
+mod projector;
 mod read;
+mod relation;
 mod response;
 mod ring;
 mod room_view;
+mod sections;
 mod sent;
 mod sight;
 mod state_section;
@@ -42,6 +56,7 @@ mod summary;
 mod sync;
 mod token;
 mod turn;
+mod unread;
 mod views;
 mod window;
 
@@ -68,27 +83,40 @@ mod sync_tests;
 #[cfg(test)]
 mod visibility_tests;
 
+pub use aggregation::{REFERENCES_MAX, THREAD_STEPS_MAX, THREADS_WALKED_MAX};
 pub use audience::AUDIENCE_USERS_MAX;
 pub use belfry_data::Membership;
+pub use counts::LATE_ROOMS_MAX;
 pub use delta::{GAP_EVENTS_MAX, STATE_CHANGES_MAX};
+pub use directory::DIRECTORY_MARKS_MAX;
+pub use ephemeral::RECEIPTS_TOLD_MAX;
 pub use error::{Fault, ViewError};
 pub use facts::FACTS_MAX;
 pub use filter::{FILTER_BYTES_MAX, Filter, FilterError, RoomEventFilter};
 pub use json::EventList;
+pub use member_rules::RULE_BOOK_MAX;
 pub use notifier::{RINGS_MAX, WAITING_MAX, WAITING_PER_USER_MAX};
+pub use passing::{TRIM_EVERY, TYPING_ROOMS_MAX};
 pub use plan::USER_ROOMS_MAX;
+pub use presence::{PRESENCE_ROOMS_MAX, PRESENCE_TOLD_MAX, Presence};
 pub use read::{
-    Context, ContextRequest, Direction, MembersFilter, MembersRequest, Messages, MessagesRequest,
-    PAGE_EVENTS_MAX, RoomSummary, StateFormat,
+    Context, ContextRequest, Direction, HIERARCHY_DEPTH_MAX, HIERARCHY_ROOMS_MAX,
+    HIERARCHY_VISITS_MAX, Hierarchy, HierarchyRequest, MOMENTS_SCAN_MAX, MUTUAL_ROOMS_MAX,
+    MembersFilter, MembersRequest, Messages, MessagesRequest, MomentRequest, MutualRooms,
+    PAGE_EVENTS_MAX, PUBLIC_ROOMS_MAX, PublicRooms, PublicRoomsRequest, RECURSED_MAX,
+    RECURSION_DEPTH, RELATIONS_MAX, Relations, RelationsRequest, RoomSummary, StateFormat,
+    THREADS_MAX, Threads, ThreadsRequest, USERS_FOUND_MAX, UserSearch, UsersFound,
 };
 pub use response::{JoinedRoom, LeftRoom, StateSection, SyncResponse, Timeline};
 pub use ring::RING_ROOMS_MAX;
 pub use room_view::STATE_ENTRIES_MAX;
+pub use sections::{DeviceLists, Sections};
 pub use sent::{SENT_MAX, SENT_TO_DEVICE_MAX};
 pub use sight::MEMBERSHIP_STEPS_MAX;
 pub use summary::{HERO_CANDIDATES_MAX, HEROES_MAX, Summary};
 pub use sync::{SyncRequest, TIMEOUT_MAX};
 pub use token::{TOKEN_BYTES_MAX, TokenError};
 pub use turn::TIMELINE_MAX;
-pub use views::Views;
+pub use unread::{COUNTED_MAX, Count, Unread};
+pub use views::{PROJECTOR_WAIT_MAX, Views};
 pub use window::WINDOW_SCAN_MAX;

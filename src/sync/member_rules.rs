@@ -63,9 +63,8 @@ impl RuleBook {
 pub(crate) fn ruleset(content: Option<&str>, user: &UserId) -> Ruleset {
     let default = Ruleset::server_default(user);
     let content = content.and_then(|content| serde_json::from_str::<Value>(content).ok());
-    let stored = content.and_then(|mut content| {
-        serde_json::from_value::<Ruleset>(content["global"].take()).ok()
-    });
+    let stored = content
+        .and_then(|mut content| serde_json::from_value::<Ruleset>(content["global"].take()).ok());
     match stored {
         Some(mut rules) => {
             rules.update_with_server_default(default);
@@ -80,6 +79,9 @@ fn hears_of_members(rules: &Ruleset) -> bool {
     let silenced = |rule: &&ruma_common::push::ConditionalPushRule| {
         rule.rule_id == ".m.rule.member_event" && rule.enabled && rule.actions.is_empty()
     };
-    let own = rules.override_.iter().any(|rule| !rule.default && rule.enabled);
+    let own = rules
+        .override_
+        .iter()
+        .any(|rule| !rule.default && rule.enabled);
     own || !rules.override_.iter().any(|rule| silenced(&rule))
 }

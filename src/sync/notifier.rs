@@ -15,14 +15,18 @@ use std::{
     time::Duration,
 };
 
-use belfry_data::{Engine, GlobalRow, Position, STAMP_LAST, Snapshot, Stamp, global_log};
+use belfry_data::{Engine, Position, STAMP_LAST, Snapshot, Stamp, global_log};
 use belfry_env::Env;
 use ruma_common::{OwnedRoomId, OwnedUserId, UserId};
 use tokio::sync::{self, watch};
 
 use crate::{
     audience::{Audiences, Listeners},
+    device_list,
     error::{Fault, ViewError},
+    news::Changed,
+    passing::Passing,
+    presence,
     ring::Ring,
     room_view::behind,
 };
@@ -45,6 +49,7 @@ pub(crate) struct Notifier {
     /// Held by whoever reads the log.
     audiences: sync::Mutex<Audiences>,
     users: Mutex<Users>,
+    nudged: sync::Notify,
 }
 
 #[derive(Debug, Default)]
@@ -54,11 +59,17 @@ struct Users {
     slots: BTreeMap<OwnedUserId, Slot>,
     waiting: usize,
     uses: u64,
+    /// Rooms in which somebody types whose time will be up.
+    typing: BTreeSet<OwnedRoomId>,
+    /// Whether anybody's presence changed.
+    presence_kept: bool,
 }
 
 #[derive(Debug)]
 struct Slot {
-    ring: Ring,
+    ring: Ring<OwnedRoomId>,
+    /// Whose presence changed.
+    presence: Ring<OwnedUserId>,
     /// The latest that concerns the user.
     news: watch::Sender<Stamp>,
     waiting: usize,
@@ -129,15 +140,61 @@ impl Notifier {
         self.lock().slots.get(user)?.ring.since(since)
     }
 
+    /// How far the logs were read.
+    pub(crate) fn head(&self) -> Option<Stamp> {
+        self.lock().head
+    }
+
+    /// Whose presence changed for this user behind `since`; `None` if that is too long ago to tell.
+    pub(crate) fn presence(&self, user: &UserId, since: Stamp) -> Option<BTreeSet<OwnedUserId>> {
+        self.lock().slots.get(user)?.presence.since(since)
+    }
+
+    /// Whether anybody's presence changed since the server started.
+    pub(crate) fn knows_presence(&self) -> bool {
+        self.lock().presence_kept
+    }
+
+    /// Something that only this process knows concerns everybody who was told of the room.
+    pub(crate) fn tell_room(&self, room: &OwnedRoomId, at: Stamp) {
+        let mut users = self.lock();
+        let slots = users.slots.iter();
+        let listening = slots.filter(|(_, slot)| slot.ring.holds(room));
+        let listening: Vec<_> = listening.map(|(user, _)| user.clone()).collect();
+        for user in listening {
+            users.tell(&user, Some(room), at);
+        }
+    }
+
+    /// Looks at the logs soon: something was written that wakes nobody by itself.
+    pub(crate) fn nudge(&self) {
+        self.nudged.notify_one();
+    }
+
+    /// The rooms in which somebody began to type, each once.
+    pub(crate) fn take_typing(&self) -> BTreeSet<OwnedRoomId> {
+        std::mem::take(&mut self.lock().typing)
+    }
+
     /// Follows the engine until the server stops.
     pub(crate) async fn follow(self: Arc<Self>, engine: Arc<dyn Engine>, env: Env) {
         let mut seen = Position::ZERO;
+        let mut passing = Passing::new(Arc::clone(&engine), &env);
+        passing.begin().await;
         while !env.shutdown.begun() {
-            let Some(last) = env.shutdown.unless(engine.changed(seen)).await else {
-                return;
+            let last = tokio::select! {
+                biased;
+                () = env.shutdown.wait() => return,
+                last = engine.changed(seen) => last,
+                () = self.nudged.notified() => seen,
+                () = env.clock.sleep_until(passing.due()) => seen,
             };
+            passing.work(&self).await;
             match self.catch_up(&*engine).await {
-                Ok(()) => seen = last,
+                Ok(()) => {
+                    seen = last;
+                    passing.watch(self.take_typing()).await;
+                }
                 Err(fault) => {
                     tracing::warn!(%fault, "the log could not be followed; trying again");
                     let pause = env.clock.sleep(RETRY_AFTER);
@@ -164,7 +221,16 @@ impl Notifier {
             let page = global_log(snapshot, head, LOG_PAGE).await?;
             let last = page.entries.last().map(|(stamp, _)| *stamp);
             let reached = last.filter(|_| page.more).unwrap_or(target);
-            let changed = Changed::of(page.entries);
+            let mut changed = Changed::of(page.entries);
+            changed.add_stirred(snapshot, head, reached).await?;
+            let present = std::mem::take(&mut changed.presence);
+            changed.present = presence::audience(snapshot, &audiences, present).await?;
+            let lists = std::mem::take(&mut changed.lists);
+            let told = device_list::audience(snapshot, &audiences, lists).await?;
+            for (user, at) in told {
+                let last = changed.users.entry(user).or_insert(at);
+                *last = at.max(*last);
+            }
             let names: Vec<_> = changed.rooms.keys().map(|room| &**room).collect();
             let (listeners, learnt) = audiences.listeners(snapshot, &names).await?;
             // Nothing awaits from here: a request that is given up leaves no half-told page.
@@ -180,32 +246,6 @@ impl Notifier {
     }
 }
 
-/// What a run of the log is about, each with the last entry.
-#[derive(Debug, Default)]
-struct Changed {
-    rooms: BTreeMap<OwnedRoomId, Stamp>,
-    users: BTreeMap<OwnedUserId, Stamp>,
-}
-
-impl Changed {
-    fn of(entries: Vec<(Stamp, GlobalRow)>) -> Self {
-        let mut changed = Self::default();
-        for (stamp, row) in entries {
-            match row {
-                GlobalRow::Event { room, .. } => {
-                    let room = OwnedRoomId::try_from(&*room).ok();
-                    changed.rooms.extend(room.map(|room| (room, stamp)));
-                }
-                GlobalRow::AccountData { user } => {
-                    let user = OwnedUserId::try_from(&*user).ok();
-                    changed.users.extend(user.map(|user| (user, stamp)));
-                }
-            }
-        }
-        changed
-    }
-}
-
 impl Users {
     /// Where to read on to reach `target`; `None` if it is reached. The first to ask begins there,
     /// and no ring promises more.
@@ -214,6 +254,7 @@ impl Users {
             self.head = Some(target);
             for slot in self.slots.values_mut() {
                 slot.ring = Ring::new(target);
+                slot.presence = Ring::new(target);
             }
             return None;
         };
@@ -244,6 +285,13 @@ impl Users {
         for (user, at) in &changed.users {
             self.tell(user, None, *at);
         }
+        for ((user, room), at) in &changed.own {
+            self.tell(user, Some(room), *at);
+        }
+        for (user, other, at) in &changed.present {
+            self.tell_presence(user, other, *at);
+        }
+        self.typing.extend(changed.typing.iter().cloned());
         self.head = self.head.max(Some(reached));
     }
 
@@ -261,6 +309,14 @@ impl Users {
         });
     }
 
+    fn tell_presence(&mut self, user: &UserId, other: &OwnedUserId, at: Stamp) {
+        self.presence_kept = true;
+        if let Some(slot) = self.slots.get_mut(user) {
+            slot.presence.push(other, at);
+            self.tell(user, None, at);
+        }
+    }
+
     fn slot(&mut self, user: &UserId) -> &mut Slot {
         self.uses += 1;
         let now = self.uses;
@@ -272,6 +328,7 @@ impl Users {
         let slot = self.slots.entry(user.to_owned());
         let slot = slot.or_insert_with(|| Slot {
             ring: Ring::new(floor),
+            presence: Ring::new(floor),
             news: watch::Sender::new(Stamp::default()),
             waiting: 0,
             used: now,

@@ -6,13 +6,19 @@
 
 use std::collections::BTreeSet;
 
-use belfry_data::{Membership, Snapshot, Stamp, UserRoom, tails, user_in_rooms, user_rooms};
+use belfry_data::{
+    Membership, Snapshot, Stamp, UserRoom, receipt::have_receipts_since, tails, typing,
+    user_in_rooms, user_rooms,
+};
 use ruma_common::{OwnedRoomId, RoomId, UserId};
 
 use crate::{account_changes::AccountChanges, error::Fault, joined::Candidate};
 
 /// A user's rooms, past ones too, read at once; all of them in as many reads as it takes.
 const ROOMS_PAGE: usize = 2_000;
+
+/// Rooms whose receipts are asked for at once.
+const PASSING_PAGE: usize = 1_000;
 
 /// Rooms of one user that are looked at. Nobody comes near; the rest is left out.
 pub const USER_ROOMS_MAX: usize = 100_000;
@@ -46,13 +52,13 @@ pub(crate) fn every(rooms: Vec<UserRoom>) -> Vec<Candidate> {
 /// The rooms among `rooms` in which something may have changed behind `since`.
 pub(crate) async fn by_tails(
     snapshot: &dyn Snapshot,
-    rooms: Vec<UserRoom>,
+    rooms: &[UserRoom],
     since: Stamp,
     changes: &AccountChanges,
-) -> Result<Vec<Candidate>, Fault> {
+) -> Result<Vec<UserRoom>, Fault> {
     let with_data: BTreeSet<_> = changes.rooms().collect();
-    let (joined, others): (Vec<_>, Vec<_>) = rooms
-        .into_iter()
+    let (joined, others): (Vec<&UserRoom>, Vec<_>) = rooms
+        .iter()
         .partition(|room| room.row.membership == Membership::Join);
     let mut found = Vec::new();
     for chunk in joined.chunks(ROOMS_PAGE) {
@@ -63,10 +69,39 @@ pub(crate) async fn by_tails(
                 || room.stamp > since
                 || with_data.contains(&*room.room_id)
         });
-        found.extend(news.map(|(room, _)| room.clone()));
+        found.extend(news.map(|(room, _)| (*room).clone()));
     }
-    found.extend(others.into_iter().filter(|room| room.stamp > since));
-    Ok(every(found))
+    let others = others.into_iter().filter(|room| room.stamp > since);
+    found.extend(others.cloned());
+    Ok(found)
+}
+
+/// Adds to what was found the other rooms in which somebody typed or read behind `since`, and those
+/// whose counts `came_late`.
+pub(crate) async fn add_passing(
+    snapshot: &dyn Snapshot,
+    rooms: Vec<UserRoom>,
+    since: Stamp,
+    came_late: impl Fn(&RoomId) -> bool,
+    found: &mut Vec<UserRoom>,
+) -> Result<(), Fault> {
+    let known: BTreeSet<_> = found.iter().map(|room| room.room_id.clone()).collect();
+    let joined = rooms
+        .into_iter()
+        .filter(|room| room.row.membership == Membership::Join && !known.contains(&room.room_id));
+    let joined: Vec<_> = joined.collect();
+    for chunk in joined.chunks(PASSING_PAGE) {
+        let ids: Vec<_> = chunk.iter().map(|room| &*room.room_id).collect();
+        let typing = typing::typing(snapshot, &ids).await?;
+        let read = have_receipts_since(snapshot, &ids, since).await?;
+        for ((room, typing), read) in chunk.iter().zip(typing).zip(read) {
+            let typed = typing.is_some_and(|(stamp, _)| stamp > since);
+            if typed || read || came_late(&room.room_id) {
+                found.push(room.clone());
+            }
+        }
+    }
+    Ok(())
 }
 
 /// These rooms, and those with new account data, as far as the user has to do with them.

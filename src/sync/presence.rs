@@ -45,7 +45,11 @@ impl Presence {
         let ago = now_ms.saturating_sub(row.active_ts);
         let gone = row.state == PresenceState::Online && ago > ACTIVE_MS;
         Self {
-            state: if gone { PresenceState::Offline } else { row.state },
+            state: if gone {
+                PresenceState::Offline
+            } else {
+                row.state
+            },
             status: row.status.map(Into::into),
             active_ago_ms: Some(ago),
         }
@@ -154,10 +158,7 @@ async fn neighbours(
     Ok(found)
 }
 
-async fn joined_rooms(
-    snapshot: &dyn Snapshot,
-    user: &UserId,
-) -> Result<Vec<OwnedRoomId>, Fault> {
+async fn joined_rooms(snapshot: &dyn Snapshot, user: &UserId) -> Result<Vec<OwnedRoomId>, Fault> {
     let rooms = plan::all(snapshot, user).await?.into_iter();
     let joined = rooms.filter(|room| room.row.membership == Membership::Join);
     let joined = joined.map(|room| room.room_id);

@@ -111,7 +111,9 @@ impl<'s> Projection<'s> {
             .flat_map(|room| room.joined())
             .cloned()
             .collect();
-        if let Some(target) = self.target().filter(|user| user.server_name() == projector.local)
+        if let Some(target) = self
+            .target()
+            .filter(|user| user.server_name() == projector.local)
             && membership_in(&self.event) == Membership::Invite
             && !members.contains(&target)
         {
@@ -155,7 +157,9 @@ impl<'s> Projection<'s> {
                 event: self.stored.hash,
                 highlight: found.highlights(),
                 thread: self.thread.as_str().into(),
-                actions: serde_json::to_string(found.actions).unwrap_or_default().into(),
+                actions: serde_json::to_string(found.actions)
+                    .unwrap_or_default()
+                    .into(),
                 ts: self.stored.row.received_ts,
             };
             put_note(commit, &user, &self.room, self.stored.stamp, &row);
@@ -211,11 +215,7 @@ impl<'s> Projection<'s> {
     }
 
     /// A redaction takes back what its target notified.
-    async fn take_back(
-        &self,
-        members: &[OwnedUserId],
-        commit: &mut Commit,
-    ) -> Result<(), Fault> {
+    async fn take_back(&self, members: &[OwnedUserId], commit: &mut Commit) -> Result<(), Fault> {
         if *self.event.pdu.event_type() != TimelineEventType::RoomRedaction {
             return Ok(());
         }

@@ -1,8 +1,7 @@
 //! What `/sync` answers, and its JSON (Client-Server API, "Syncing").
 //!
 //! It exists so that an answer is a value that tests look into, and becomes text in one pass. It
-//! knows nothing of where its parts come from. Sections that nothing fills are left out: receipts,
-//! typing, presence, to-device messages, device lists and unread counts have none yet.
+//! knows nothing of where its parts come from.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +9,9 @@ use ruma_common::OwnedRoomId;
 
 use crate::{
     json::{EventList, Object},
+    sections::Sections,
     summary::Summary,
+    unread::Unread,
 };
 
 /// The answer.
@@ -20,6 +21,8 @@ pub struct SyncResponse {
     pub next_batch: String,
     /// The user's global account data.
     pub account_data: EventList,
+    /// Presence, and what concerns the device.
+    pub sections: Sections,
     /// Rooms that the user is in.
     pub join: BTreeMap<OwnedRoomId, JoinedRoom>,
     /// Rooms that the user is invited to, by stripped state.
@@ -41,6 +44,12 @@ pub struct JoinedRoom {
     pub timeline: Timeline,
     /// The user's account data in the room.
     pub account_data: EventList,
+    /// Typing and receipts.
+    pub ephemeral: EventList,
+    /// What is unread.
+    pub unread: Unread,
+    /// Whether that is told by thread.
+    pub unread_by_thread: bool,
 }
 
 /// A room that the user left or was banned from.
@@ -84,6 +93,7 @@ impl SyncResponse {
     /// Whether nothing happened.
     pub fn is_empty(&self) -> bool {
         self.account_data.is_empty()
+            && self.sections.is_empty()
             && self.join.is_empty()
             && self.invite.is_empty()
             && self.knock.is_empty()
@@ -96,6 +106,7 @@ impl SyncResponse {
         let mut object = Object::new(&mut out);
         object.string("next_batch", &self.next_batch);
         object.events("account_data", &self.account_data);
+        self.sections.write(&mut object);
         if !(self.join.is_empty()
             && self.invite.is_empty()
             && self.knock.is_empty()
@@ -152,6 +163,8 @@ impl JoinedRoom {
         self.state.write(&mut object);
         self.timeline.write(object.member("timeline"));
         object.events("account_data", &self.account_data);
+        object.events("ephemeral", &self.ephemeral);
+        self.unread.write(self.unread_by_thread, &mut object);
         object.end();
     }
 }

@@ -1,4 +1,4 @@
-//! The rooms that changed lately for one user, each once, by when it changed last.
+//! What changed lately for one user (rooms, others' presence), each once, by when it changed last.
 //!
 //! It exists so that a request whose token is not too old finds what changed without looking at any
 //! room that did not. It knows nothing of rooms' members.
@@ -6,21 +6,20 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use belfry_data::Stamp;
-use ruma_common::{OwnedRoomId, RoomId};
 
 /// Rooms in a ring; the one that changed longest ago goes first.
 pub const RING_ROOMS_MAX: usize = 256;
 
 /// See the module.
 #[derive(Debug)]
-pub(crate) struct Ring {
+pub(crate) struct Ring<K> {
     /// Whatever changed behind this is here.
     floor: Stamp,
-    rooms: BTreeMap<OwnedRoomId, Stamp>,
-    order: BTreeSet<(Stamp, OwnedRoomId)>,
+    rooms: BTreeMap<K, Stamp>,
+    order: BTreeSet<(Stamp, K)>,
 }
 
-impl Ring {
+impl<K: Ord + Clone> Ring<K> {
     /// A ring that is told of everything behind `floor`.
     pub(crate) fn new(floor: Stamp) -> Self {
         Self {
@@ -31,20 +30,20 @@ impl Ring {
     }
 
     /// The room changed.
-    pub(crate) fn push(&mut self, room: &RoomId, at: Stamp) {
+    pub(crate) fn push(&mut self, room: &K, at: Stamp) {
         if let Some(last) = self.rooms.get_mut(room) {
             if *last >= at {
                 return;
             }
-            let mut entry = (*last, room.to_owned());
+            let mut entry = (*last, room.clone());
             *last = at;
             self.order.remove(&entry);
             entry.0 = at;
             self.order.insert(entry);
             return;
         }
-        self.rooms.insert(room.to_owned(), at);
-        self.order.insert((at, room.to_owned()));
+        self.rooms.insert(room.clone(), at);
+        self.order.insert((at, room.clone()));
         if self.rooms.len() > RING_ROOMS_MAX
             && let Some((stamp, oldest)) = self.order.pop_first()
         {
@@ -53,8 +52,13 @@ impl Ring {
         }
     }
 
+    /// Whether it changed lately.
+    pub(crate) fn holds(&self, room: &K) -> bool {
+        self.rooms.contains_key(room)
+    }
+
     /// The rooms that changed behind `since`; `None` if that is too long ago to tell.
-    pub(crate) fn since(&self, since: Stamp) -> Option<BTreeSet<OwnedRoomId>> {
+    pub(crate) fn since(&self, since: Stamp) -> Option<BTreeSet<K>> {
         if since < self.floor {
             return None;
         }
@@ -67,6 +71,7 @@ impl Ring {
 #[cfg(test)]
 mod tests {
     use belfry_data::Position;
+    use ruma_common::OwnedRoomId;
 
     use super::*;
 

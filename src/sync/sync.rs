@@ -8,7 +8,7 @@ use std::{sync::Arc, time::Duration};
 
 use belfry_data::{Membership, Snapshot, Stamp};
 use belfry_env::Moment;
-use ruma_common::{OwnedDeviceId, OwnedUserId};
+use ruma_common::{OwnedDeviceId, OwnedUserId, RoomId};
 
 use crate::{
     account_changes::AccountChanges,
@@ -19,6 +19,7 @@ use crate::{
     plan,
     response::SyncResponse,
     room_view::behind,
+    sections::Asker,
     turn::Turn,
     views::{Shared, Views},
 };
@@ -117,8 +118,15 @@ impl Shared {
             self.sent.forget(&device);
         }
         let wanted = |event_type: &str| request.filter.account_data.wants_type(event_type);
+        let asker = Asker {
+            user: turn.user(),
+            device: request.device_id.as_deref(),
+            since,
+            until,
+        };
         let mut response = SyncResponse {
             next_batch: self.tokens.sync(until),
+            sections: self.sections(&*snapshot, asker).await?,
             account_data: changes.global(&*snapshot, turn.user(), wanted).await?,
             ..SyncResponse::default()
         };
@@ -144,7 +152,10 @@ impl Turn<'_> {
                     plan::by_name(snapshot, user, changed, changes).await?
                 } else {
                     let rooms = plan::all(snapshot, user).await?;
-                    plan::by_tails(snapshot, rooms, since, changes).await?
+                    let mut found = plan::by_tails(snapshot, &rooms, since, changes).await?;
+                    let late = |room: &RoomId| self.shared.counts.came_late(room, since);
+                    plan::add_passing(snapshot, rooms, since, late, &mut found).await?;
+                    plan::every(found)
                 }
             }
             _ => plan::every(plan::all(snapshot, user).await?),

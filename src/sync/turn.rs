@@ -9,16 +9,19 @@ use belfry_data::{Snapshot, Stamp};
 use ruma_common::{RoomId, UserId};
 
 use crate::{
+    ephemeral::{Ephemeral, Listening},
     error::Fault,
     facts::Facts,
     filter::RoomEventFilter,
     ignored::Ignored,
+    json::EventList,
     presentation::Style,
     response::{StateSection, Timeline},
     room_view::RoomView,
     sent::DeviceKey,
     sight::{Eyes, Sight},
     sync::SyncRequest,
+    unread::Unread,
     views::Shared,
     window::{self, Query, Window},
 };
@@ -38,6 +41,8 @@ pub(crate) struct Turn<'a> {
     pub(crate) until: Stamp,
     pub(crate) ignored: Ignored,
     pub(crate) now_ms: u64,
+    /// Taken once what happened up to `until` was counted.
+    pub(crate) counted: Arc<dyn Snapshot>,
 }
 
 impl<'a> Turn<'a> {
@@ -54,6 +59,7 @@ impl<'a> Turn<'a> {
             since,
             until,
             ignored: Ignored::of(&**snapshot, &request.user_id).await?,
+            counted: shared.counted(snapshot, until).await?,
             now_ms: shared.env.clock.wall_ms(),
         })
     }
@@ -111,7 +117,9 @@ impl<'a> Turn<'a> {
         eyes: &Eyes,
         window: &Window,
     ) -> Result<Timeline, Fault> {
-        let (facts, style) = (self.facts(), self.style());
+        // A client that has all that came before counts what relates to it by itself.
+        let (facts, style) = (self.facts(), self.style().bundling(window.limited));
+        let eyes = &eyes.clone().ignoring(self.ignored.clone());
         Ok(Timeline {
             events: crate::presentation::timeline(view, facts, eyes, style, &window.events).await?,
             limited: window.limited,
@@ -121,11 +129,48 @@ impl<'a> Turn<'a> {
         })
     }
 
-    pub(crate) fn section(&self, events: crate::json::EventList) -> StateSection {
+    pub(crate) fn section(&self, events: EventList) -> StateSection {
         if self.request.use_state_after {
             StateSection::After(events)
         } else {
             StateSection::Before(events)
+        }
+    }
+
+    /// What is unread in the room.
+    pub(crate) async fn unread(&self, room: &RoomId) -> Result<Unread, Fault> {
+        match Unread::read(&*self.counted, self.user(), room, self.until).await {
+            Err(fault) if fault.is_expired() => {
+                let fresh = self.shared.snapshot().await?;
+                Unread::read(&*fresh, self.user(), room, self.until).await
+            }
+            settled => settled,
+        }
+    }
+
+    /// What passes in the room, for a client that has seen what came up to `since`.
+    pub(crate) async fn ephemeral(
+        &self,
+        snapshot: &dyn Snapshot,
+        room: &RoomId,
+        since: Option<Stamp>,
+    ) -> Result<Ephemeral, Fault> {
+        let listening = Listening {
+            room,
+            reader: self.user(),
+            ignored: &self.ignored,
+            since,
+        };
+        self.shared.ephemeral(snapshot, listening).await
+    }
+
+    /// Of these, what the filter wants.
+    pub(crate) fn wanted(&self, room: &RoomId, ephemeral: &Ephemeral) -> EventList {
+        let filter = &self.request.filter.room.ephemeral;
+        if filter.wants_room(room) {
+            ephemeral.events(|event_type| filter.wants_type(event_type))
+        } else {
+            EventList::default()
         }
     }
 

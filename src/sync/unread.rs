@@ -88,7 +88,11 @@ impl ReadUpTo {
 
     /// Whether the event of this note, which came at `at`, was read.
     pub(crate) fn covers(&self, at: Stamp, note: &NoteRow) -> bool {
-        at <= self.whole || self.threads.get(&*note.thread).is_some_and(|read| at <= *read)
+        at <= self.whole
+            || self
+                .threads
+                .get(&*note.thread)
+                .is_some_and(|read| at <= *read)
     }
 }
 

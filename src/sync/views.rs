@@ -3,17 +3,19 @@
 //! It exists so that requests share what is worth sharing: who is to be woken, facts that never
 //! change, what a device was sent. It knows nothing of what each request reads.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use belfry_data::{Engine, Snapshot, account};
+use belfry_data::{Engine, Snapshot, Stamp, account};
 use belfry_env::Env;
 use ruma_common::{OwnedServerName, UserId};
 
 use crate::{
+    counts::Counts,
     error::{Fault, ViewError},
     facts::Facts,
     filter::Filter,
     notifier::Notifier,
+    projector::Projector,
     sent::SentMembers,
     token::Tokens,
 };
@@ -34,6 +36,7 @@ pub(crate) struct Shared {
     pub(crate) facts: Facts,
     pub(crate) sent: SentMembers,
     pub(crate) notifier: Arc<Notifier>,
+    pub(crate) counts: Arc<Counts>,
 }
 
 impl Views {
@@ -48,6 +51,15 @@ impl Views {
         let notifier = Arc::new(Notifier::default());
         let follow = Arc::clone(&notifier).follow(Arc::clone(&engine), env.clone());
         env.tasks.spawn("sync notifier", follow);
+        let counts = Arc::new(Counts::default());
+        let projector = Projector::new(
+            Arc::clone(&engine),
+            env.clone(),
+            server_name.clone(),
+            Arc::clone(&counts),
+            Arc::clone(&notifier),
+        );
+        env.tasks.spawn("sync projector", projector.run());
         Self(Arc::new(Shared {
             engine,
             env,
@@ -56,12 +68,19 @@ impl Views {
             facts: Facts::default(),
             sent: SentMembers::default(),
             notifier,
+            counts,
         }))
     }
 
     /// How many requests wait for something new.
     pub fn waiting(&self) -> usize {
         self.0.notifier.waiting()
+    }
+
+    /// Looks for what was written without being durable, such as who types: nobody who waits is
+    /// woken by that alone.
+    pub fn nudge(&self) {
+        self.0.notifier.nudge();
     }
 
     /// The filter that a `filter` parameter means: a definition, or the ID of one that the user has
@@ -90,12 +109,39 @@ impl Views {
     }
 }
 
+/// How long an answer waits for its events to be counted.
+pub const PROJECTOR_WAIT_MAX: Duration = Duration::from_secs(1);
+
 /// Longest ID of a filter that is looked up.
 const FILTER_ID_BYTES_MAX: usize = 255;
 
 impl Shared {
     pub(crate) async fn snapshot(&self) -> Result<Arc<dyn Snapshot>, Fault> {
         Ok(self.engine.snapshot().await?)
+    }
+
+    /// A snapshot that holds the notes of what happened up to `until`; if they do not come in time,
+    /// the same snapshot, and the rooms are told again when they come.
+    pub(crate) async fn counted(
+        &self,
+        snapshot: &Arc<dyn Snapshot>,
+        until: Stamp,
+    ) -> Result<Arc<dyn Snapshot>, Fault> {
+        if self.counts.reached(until) {
+            return Ok(self.snapshot().await?);
+        }
+        let wait = self.counts.wait(until);
+        if self
+            .env
+            .clock
+            .within(PROJECTOR_WAIT_MAX, wait)
+            .await
+            .is_ok()
+        {
+            return self.snapshot().await;
+        }
+        self.counts.give_up(until);
+        Ok(Arc::clone(snapshot))
     }
 
     /// Milliseconds since the Unix epoch.

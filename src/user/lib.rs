@@ -7,16 +7,20 @@
 mod account;
 mod account_data;
 mod admin;
+mod backup;
 mod bearer;
+mod dehydrated;
 mod consent;
 mod device;
 mod fault;
 mod filter;
 mod inheritance;
 mod invitation;
+mod keys;
 mod name;
 mod openid;
 mod password;
+mod presence;
 mod profile;
 mod proof;
 mod push_rule;
@@ -26,6 +30,7 @@ mod requester;
 mod session;
 mod shared_secret;
 mod store;
+mod to_device;
 mod tag;
 mod token;
 mod turn;
@@ -55,13 +60,27 @@ use ruma_common::OwnedServerName;
 pub use account::{NewAccount, RegisterError};
 pub use account_data::{ACCOUNT_DATA_BYTES_MAX, AccountDataError};
 pub use admin::{AccountInfo, AdminError};
+pub use backup::{
+    AUTH_DATA_BYTES_MAX, BACKUP_ALGORITHM_BYTES_MAX, BACKUP_KEYS_MAX, BACKUP_UPLOAD_MAX,
+    BACKUP_VERSIONS_MAX, Backup, BackupError, BackupKey, BackupKeys, BackupProgress, BackupScope,
+    SESSION_DATA_BYTES_MAX, SESSION_NAME_BYTES_MAX,
+};
 pub use bearer::{TokenError, Tokens};
+pub use dehydrated::{DEHYDRATED_BYTES_MAX, DEHYDRATED_PAGE_MAX, DehydratedEvents};
 pub use device::{DEVICE_NAME_BYTES_MAX, Device, DeviceError};
 pub use fault::Fault;
 pub use filter::{FILTER_BYTES_MAX, FILTERS_MAX, FilterError};
 pub use invitation::{Invitation, InvitationError, InvitationInfo};
 pub use openid::{OPENID_LIFE, OpenIdError};
+pub use keys::{
+    ALGORITHMS_MAX, CLAIM_DEVICES_MAX, CLAIMED_KEY_MEMORY, ClaimedKeys, ClaimedOf,
+    DEVICE_KEYS_BYTES_MAX, KEY_NAME_BYTES_MAX, KEY_WAIT_MAX, KeyError, KeyUpload, KeyViewer,
+    NoRemoteKeys, ONE_TIME_KEY_BYTES_MAX, ONE_TIME_KEYS_MAX, QUERY_USERS_MAX, QueriedKeys,
+    RemoteKeys, SIGNATURES_MAX, SIGNING_KEY_BYTES_MAX, SignatureFailure, SignatureFailures,
+    SignedKeys, SigningKeys, WantedDevices, WantedKeys,
+};
 pub use password::{PASSWORD_BYTES_MAX, PasswordOptions, Unfit};
+pub use presence::{PresenceError, PresenceState, STATUS_BYTES_MAX};
 pub use profile::{FIELD_NAME_BYTES_MAX, PROFILE_BYTES_MAX, ProfileError, SHOWN_BYTES_MAX};
 pub use proof::{Attempt, Challenge, Objection, Outcome, Proof, UiaError};
 pub use push_rule::{PushRuleError, RulePlace};
@@ -72,11 +91,15 @@ pub use shared_secret::{
     DISPLAY_NAME_BYTES_MAX, NONCE_LIFE, NONCES_MAX, ProvenAccount, ProvenAccountError, SharedSecret,
 };
 pub use tag::{TAG_BYTES_MAX, TAGS_MAX, TagError};
+pub use to_device::{
+    INBOX_MESSAGES_MAX, Messages, TO_DEVICE_BYTES_MAX, TO_DEVICE_LIFE, TO_DEVICE_RECIPIENTS_MAX,
+    TO_DEVICE_TYPE_BYTES_MAX, ToDeviceError,
+};
 pub use token::Token;
 pub use turn::{TurnCredentials, turn_credentials};
 pub use uia::{Operation, Stage, UIA_LIFE, UIA_SESSIONS_MAX};
 
-use crate::{password::Passwords, shared_secret::SecretDoor, store::Store, uia::Sessions};
+use crate::{keys::ClaimDesk, password::Passwords, shared_secret::SecretDoor, store::Store, uia::Sessions};
 
 /// What accounts are told by the configuration.
 #[derive(Debug, Clone)]
@@ -90,6 +113,8 @@ pub struct UserOptions {
     pub access_token_life: Option<Duration>,
     /// What passwords cost.
     pub password: PasswordOptions,
+    /// Whether to keep who is there.
+    pub presence: bool,
     /// With what anybody may make accounts, also administrators'; `None`: nobody may.
     pub shared_secret: Option<SharedSecret>,
 }
@@ -107,7 +132,7 @@ pub enum Registration {
 
 /// The accounts of one server. Cheap to clone.
 #[derive(Clone)]
-pub struct Users(Arc<Inner>);
+pub struct Users(Arc<Inner>, Arc<dyn RemoteKeys>);
 
 struct Inner {
     store: Store,
@@ -116,6 +141,7 @@ struct Inner {
     options: UserOptions,
     passwords: Passwords,
     sessions: Mutex<Sessions>,
+    claims: ClaimDesk,
     secret_door: Option<SecretDoor>,
 }
 
@@ -131,15 +157,23 @@ impl Users {
         let sessions = Mutex::new(Sessions::new(env.random.fork()));
         let secret = options.shared_secret.clone();
         let secret_door = secret.map(|secret| SecretDoor::new(secret, env.random.fork()));
-        Ok(Self(Arc::new(Inner {
+        let inner = Inner {
             store: Store::new(engine),
             env,
             rules,
             options,
             passwords,
             sessions,
+            claims: ClaimDesk::default(),
             secret_door,
-        })))
+        };
+        Ok(Self(Arc::new(inner), Arc::new(NoRemoteKeys)))
+    }
+
+    /// The same accounts with a way to ask other servers for keys.
+    #[must_use]
+    pub fn with_remote_keys(self, remote: Arc<dyn RemoteKeys>) -> Self {
+        Self(self.0, remote)
     }
 
     /// Who may make an account.
