@@ -7,23 +7,33 @@ pub(crate) mod account;
 pub(crate) mod account_data;
 pub(crate) mod device;
 pub(crate) mod directory;
+pub(crate) mod discovery;
 pub(crate) mod filter;
+pub(crate) mod media;
 pub(crate) mod membership;
+pub(crate) mod passing;
 pub(crate) mod profile;
 pub(crate) mod push_rule;
 pub(crate) mod reading;
 pub(crate) mod register;
+pub(crate) mod relation;
 pub(crate) mod room;
 pub(crate) mod server;
 pub(crate) mod session;
 mod uia;
 
 #[cfg(test)]
+mod account_data_tests;
+#[cfg(test)]
 mod account_tests;
 #[cfg(test)]
 mod directory_tests;
 #[cfg(test)]
+mod discovery_tests;
+#[cfg(test)]
 mod outage_tests;
+#[cfg(test)]
+mod passing_tests;
 #[cfg(test)]
 mod push_rule_tests;
 #[cfg(test)]
@@ -31,6 +41,10 @@ mod reading_tests;
 #[cfg(test)]
 mod register_tests;
 #[cfg(test)]
+mod relation_tests;
+#[cfg(test)]
 mod room_tests;
 #[cfg(test)]
 mod session_tests;
+#[cfg(test)]
+mod talk;

@@ -5,10 +5,11 @@ use axum::Router;
 use crate::{
     admin,
     client::{
-        account, account_data, device, directory, filter, membership, profile, push_rule, reading,
-        register, room, server, session,
+        account, account_data, device, directory, discovery, filter, media, membership, passing, profile, push_rule, reading,
+        register, relation, room, server, session,
     },
     edge::{Routes, Rule},
+    federation,
     state::Api,
 };
 
@@ -17,7 +18,13 @@ use crate::{
 pub const VERSIONS: &[&str] = &["v1.1"];
 
 /// Drafts that `/versions` claims: those whose endpoints are in the table under unstable paths.
-pub const UNSTABLE_FEATURES: &[&str] = &["uk.tcpip.msc4133", "uk.tcpip.msc4133.stable"];
+pub const UNSTABLE_FEATURES: &[&str] = &[
+    "org.matrix.msc3391",
+    "uk.half-shot.msc2666.query_mutual_rooms",
+    "uk.half-shot.msc2666.query_mutual_rooms.stable",
+    "uk.tcpip.msc4133",
+    "uk.tcpip.msc4133.stable",
+];
 
 /// Everything that the server answers.
 pub fn router(api: Api) -> Router {
@@ -43,7 +50,11 @@ pub(crate) fn table() -> Routes<Api> {
     let routes = own_data(routes);
     let routes = push_rules(routes);
     let routes = reading_rooms(routes);
+    let routes = related_events(routes);
+    let routes = finding_rooms_and_users(routes);
+    let routes = what_passes(routes);
     let routes = rooms(routes);
+    let routes = media::routes(routes);
     room_directory(routes)
 }
 
@@ -87,6 +98,8 @@ fn own_data(routes: Routes<Api>) -> Routes<Api> {
         .serve(Rule::FORM, account_data::set_global)
         .serve(Rule::NONE, account_data::get_in_room)
         .serve(Rule::FORM, account_data::set_in_room)
+        .serve(Rule::NONE, account_data::remove_global)
+        .serve(Rule::NONE, account_data::remove_in_room)
         .serve(Rule::FORM, filter::create)
         .serve(Rule::NONE, filter::get)
 }
@@ -114,6 +127,35 @@ fn reading_rooms(routes: Routes<Api>) -> Routes<Api> {
         .serve(Rule::NONE, reading::state_event)
         .serve(Rule::NONE, reading::members)
         .serve(Rule::NONE, reading::joined_members)
+}
+
+fn what_passes(routes: Routes<Api>) -> Routes<Api> {
+    routes
+        .serve(Rule::FORM, passing::set_typing)
+        .serve(Rule::OPTIONAL, passing::set_receipt)
+        .serve(Rule::FORM, passing::set_markers)
+        .serve(Rule::FORM, passing::set_status)
+        .serve(Rule::NONE, passing::get_status)
+}
+
+fn related_events(routes: Routes<Api>) -> Routes<Api> {
+    routes
+        .serve(Rule::NONE, relation::all)
+        .serve(Rule::NONE, relation::by_type)
+        .serve(Rule::NONE, relation::by_types)
+        .serve(Rule::NONE, relation::threads)
+        .serve(Rule::NONE, relation::moment)
+}
+
+fn finding_rooms_and_users(routes: Routes<Api>) -> Routes<Api> {
+    routes
+        .serve(Rule::NONE, discovery::public_rooms)
+        .serve(Rule::OPTIONAL, discovery::filtered_public_rooms)
+        .serve(Rule::NONE, discovery::summary)
+        .serve(Rule::NONE, discovery::hierarchy)
+        .serve(Rule::FORM, discovery::search_users)
+        .serve(Rule::NONE, discovery::mutual_rooms)
+        .serve(Rule::NONE, discovery::mutual_rooms_unstable)
 }
 
 fn rooms(routes: Routes<Api>) -> Routes<Api> {

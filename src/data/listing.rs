@@ -14,6 +14,9 @@ use serde::{Deserialize, Serialize};
 use crate::{
     codec::postcard_row,
     column::{RoomKey, UserKey},
+    directory::PUBLISHED,
+    rows::Membership,
+    tables::USER_ROOM,
 };
 
 /// Longest word that finds a user, in bytes.
@@ -109,6 +112,32 @@ pub async fn listed_rooms(
 ) -> Result<Vec<Option<ListedRoomRow>>, ReadError> {
     let keys: Vec<_> = rooms.iter().map(|room| (RoomKey::from(*room),)).collect();
     LISTED_ROOM.get_many(snapshot, &keys).await
+}
+
+/// Which of these rooms the server is to show in its directory, in the order asked; one round trip.
+pub async fn published(snapshot: &dyn Snapshot, rooms: &[&RoomId]) -> Result<Vec<bool>, ReadError> {
+    let keys: Vec<_> = rooms.iter().map(|room| (RoomKey::from(*room),)).collect();
+    let rows = PUBLISHED.get_many(snapshot, &keys).await?;
+    Ok(rows.iter().map(Option::is_some).collect())
+}
+
+/// The rooms that each of these users is in, in the order asked; one round trip. At most
+/// `limit_each` rooms are looked at, whatever the membership, and at most
+/// [`belfry_kv::SCAN_MANY_RANGES_MAX`] users.
+pub async fn joined_rooms_of(
+    snapshot: &dyn Snapshot,
+    users: &[&UserId],
+    limit_each: usize,
+) -> Result<Vec<Vec<OwnedRoomId>>, ReadError> {
+    let range = |user: &&UserId| USER_ROOM.prefix(&(UserKey::from(*user),));
+    let ranges = users.iter().map(range).collect();
+    let pages = USER_ROOM.scan_many(snapshot, ranges, limit_each).await?;
+    let rooms = pages.into_iter().map(|page| {
+        let rows = page.rows.into_iter();
+        let joined = rows.filter(|(_, (_, row))| row.membership == Membership::Join);
+        joined.map(|((_, room), _)| room.0).collect()
+    });
+    Ok(rooms.collect())
 }
 
 /// The rooms that the directory shows, behind a place (before it, going backward).

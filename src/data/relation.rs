@@ -117,11 +117,7 @@ pub(crate) fn relate(commit: &mut Commit, room: &RoomKey, pdu: &Pdu, new: bool) 
         let root = EventHash::from(child.parent);
         THREAD_LOG.append(commit, &(room.clone(),), &LogRow { event: root });
         let latest = child.event;
-        THREAD_TAIL.stamp(
-            commit,
-            &(room.clone(), child.parent),
-            &ThreadRow { latest },
-        );
+        THREAD_TAIL.stamp(commit, &(room.clone(), child.parent), &ThreadRow { latest });
     }
     if child.is_edit {
         let event = child.event;
@@ -162,10 +158,7 @@ fn count(commit: &mut Commit, room: &RoomKey, child: &Child, change: i64) {
     }
 }
 
-fn edit_key(
-    room: &RoomKey,
-    child: &Child,
-) -> (RoomKey, HashKey, UserKey, String, u64, EditOrder) {
+fn edit_key(room: &RoomKey, child: &Child) -> (RoomKey, HashKey, UserKey, String, u64, EditOrder) {
     (
         room.clone(),
         child.parent,

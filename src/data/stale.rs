@@ -55,7 +55,8 @@ pub async fn stale(snapshot: &dyn Snapshot, limit: usize) -> Result<Vec<StaleMar
         .await?;
     let marks = page.rows.into_iter().map(|(key, row)| {
         let what = what(&key.0);
-        let what = what.ok_or_else(|| ReadError::corrupt("a mark marks nothing").within("stale"))?;
+        let what =
+            what.ok_or_else(|| ReadError::corrupt("a mark marks nothing").within("stale"))?;
         Ok(StaleMark { what, key, row })
     });
     marks.collect()

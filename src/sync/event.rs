@@ -25,6 +25,12 @@ impl RoomEvent {
         Ok(Self { stored, pdu })
     }
 
+    /// The event without what a redaction takes, for those who are not to read it.
+    pub(crate) fn without_content(mut self) -> Result<Self, Fault> {
+        self.pdu = self.pdu.redact()?;
+        Ok(self)
+    }
+
     pub(crate) fn hash(&self) -> EventHash {
         self.stored.hash
     }

@@ -45,6 +45,11 @@ impl Ignored {
         self.0.contains(sender.as_str())
     }
 
+    /// Whether anybody is ignored.
+    pub(crate) fn any(&self) -> bool {
+        !self.0.is_empty()
+    }
+
     /// Whether the event is to be left out.
     pub(crate) fn hides(&self, event: &Pdu) -> bool {
         !self.0.is_empty() && event.state_key().is_none() && self.holds(event.sender())

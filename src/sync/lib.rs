@@ -83,7 +83,9 @@ mod sync_tests;
 #[cfg(test)]
 mod visibility_tests;
 
-pub use aggregation::{REFERENCES_MAX, THREAD_STEPS_MAX, THREADS_WALKED_MAX};
+pub use aggregation::{
+    REFERENCES_MAX, REFERENCES_PER_PAGE_MAX, THREAD_STEPS_MAX, THREADS_WALKED_MAX,
+};
 pub use audience::AUDIENCE_USERS_MAX;
 pub use belfry_data::Membership;
 pub use counts::LATE_ROOMS_MAX;
@@ -92,7 +94,7 @@ pub use directory::DIRECTORY_MARKS_MAX;
 pub use ephemeral::RECEIPTS_TOLD_MAX;
 pub use error::{Fault, ViewError};
 pub use facts::FACTS_MAX;
-pub use filter::{FILTER_BYTES_MAX, Filter, FilterError, RoomEventFilter};
+pub use filter::{FILTER_BYTES_MAX, Filter, FilterError, RELATED_BY_MAX, RoomEventFilter};
 pub use json::EventList;
 pub use member_rules::RULE_BOOK_MAX;
 pub use notifier::{RINGS_MAX, WAITING_MAX, WAITING_PER_USER_MAX};

@@ -10,6 +10,7 @@ use belfry_data::Membership;
 use belfry_event::{ClientFormat, EventHash};
 
 use crate::{
+    aggregation::Aggregations,
     error::Fault,
     event::RoomEvent,
     facts::Facts,
@@ -34,6 +35,8 @@ pub(crate) struct Style<'a> {
     pub(crate) fields: Option<&'a [FieldPath]>,
     /// Of a filter.
     pub(crate) format: EventFormat,
+    /// Whether timelines tell what relates to their events.
+    pub(crate) bundles: bool,
 }
 
 impl<'a> Style<'a> {
@@ -44,7 +47,14 @@ impl<'a> Style<'a> {
             room_id: true,
             fields: None,
             format: EventFormat::Client,
+            bundles: true,
         }
+    }
+
+    /// The same, with or without what relates to the events of timelines.
+    pub(crate) fn bundling(mut self, bundles: bool) -> Self {
+        self.bundles = bundles;
+        self
     }
 
     /// For `/sync`.
@@ -54,6 +64,7 @@ impl<'a> Style<'a> {
             room_id: false,
             fields: filter.event_fields.as_deref(),
             format: filter.event_format,
+            bundles: false,
         }
     }
 
@@ -69,7 +80,8 @@ impl<'a> Style<'a> {
         out.push_str(&pruned(&whole, fields));
     }
 
-    fn write_whole(&self, event: &RoomEvent, unsigned: &Unsigned<'_>, out: &mut String) {
+    /// In the client format, whatever a filter says.
+    pub(crate) fn write_whole(&self, event: &RoomEvent, unsigned: &Unsigned<'_>, out: &mut String) {
         let format = ClientFormat {
             room_id: self.room_id,
             unsigned: None,
@@ -99,18 +111,36 @@ impl<'a> Style<'a> {
             let out = object.member("redacted_because");
             self.write_whole(redaction, &Unsigned::default(), out);
         }
+        if let Some(related) = unsigned.related {
+            related.write(self, event.hash(), unsigned.nested, &mut object);
+        }
         object.end();
     }
 }
 
 /// What is said of an event beside it.
 #[derive(Debug, Clone, Copy, Default)]
-struct Unsigned<'a> {
+pub(crate) struct Unsigned<'a> {
     membership: Option<Membership>,
     replaces: Option<EventHash>,
     /// The same, if the reader may see it.
     replaced: Option<&'a RoomEvent>,
     redacted_because: Option<&'a RoomEvent>,
+    /// What relates to the event, if that is told.
+    related: Option<&'a Aggregations>,
+    /// Whether the event is itself told of as the end of a thread.
+    nested: bool,
+}
+
+impl<'a> Unsigned<'a> {
+    /// Nothing but what relates to the end of a thread.
+    pub(crate) fn of_latest(aggregations: &'a Aggregations) -> Self {
+        Self {
+            related: Some(aggregations),
+            nested: true,
+            ..Self::default()
+        }
+    }
 }
 
 /// Events that others mention, those that the reader sees.
@@ -153,6 +183,12 @@ pub(crate) async fn timeline(
         .flat_map(|(event, sight)| [event.redacted_by(), sight.replaces]);
     let mentioned = mentioned.flatten().collect();
     let mentioned = Mentioned::read(view, facts, eyes, mentioned).await?;
+    let related = if style.bundles {
+        let shown: Vec<_> = events.iter().map(|(event, _)| event).collect();
+        Aggregations::read(view, facts, eyes, &shown).await?
+    } else {
+        Aggregations::default()
+    };
     let mut list = EventList::default();
     for (event, sight) in events {
         let unsigned = Unsigned {
@@ -160,6 +196,8 @@ pub(crate) async fn timeline(
             replaces: sight.replaces,
             replaced: mentioned.get(sight.replaces),
             redacted_because: mentioned.get(event.redacted_by()),
+            related: Some(&related),
+            nested: false,
         };
         list.push(|out| style.write(event, &unsigned, out));
     }

@@ -4,15 +4,31 @@
 //! see of it. It knows nothing of waiting for what is new.
 
 mod access;
+mod by_time;
 mod context;
 mod event;
+mod hierarchy;
 mod members;
 mod messages;
-mod room_summary;
+mod mutual_rooms;
+mod public_rooms;
+mod relations;
+pub(crate) mod room_summary;
 mod state;
+mod threads;
+mod user_search;
 
+pub use by_time::{MOMENTS_SCAN_MAX, MomentRequest};
 pub use context::{Context, ContextRequest};
+pub use hierarchy::{
+    HIERARCHY_DEPTH_MAX, HIERARCHY_ROOMS_MAX, HIERARCHY_VISITS_MAX, Hierarchy, HierarchyRequest,
+};
 pub use members::{MembersFilter, MembersRequest};
 pub use messages::{Direction, Messages, MessagesRequest, PAGE_EVENTS_MAX};
+pub use mutual_rooms::{MUTUAL_ROOMS_MAX, MutualRooms};
+pub use public_rooms::{PUBLIC_ROOMS_MAX, PublicRooms, PublicRoomsRequest};
+pub use relations::{RECURSED_MAX, RECURSION_DEPTH, RELATIONS_MAX, Relations, RelationsRequest};
 pub use room_summary::RoomSummary;
 pub use state::StateFormat;
+pub use threads::{THREADS_MAX, Threads, ThreadsRequest};
+pub use user_search::{USERS_FOUND_MAX, UserSearch, UsersFound};

@@ -14,6 +14,7 @@ use crate::{
     error::Fault,
     event::RoomEvent,
     facts::{Fact, Facts},
+    ignored::Ignored,
     room_view::RoomView,
 };
 
@@ -26,6 +27,7 @@ pub const MEMBERSHIP_STEPS_MAX: usize = 100;
 pub(crate) struct Eyes {
     user: OwnedUserId,
     joined: Joined,
+    ignored: Ignored,
 }
 
 /// Until when the reader was joined.
@@ -75,7 +77,22 @@ impl Eyes {
         Self {
             user: user.to_owned(),
             joined,
+            ignored: Ignored::default(),
         }
+    }
+
+    /// The same, of somebody who does not want to hear from these.
+    pub(crate) fn ignoring(mut self, ignored: Ignored) -> Self {
+        self.ignored = ignored;
+        self
+    }
+
+    pub(crate) fn user(&self) -> &UserId {
+        &self.user
+    }
+
+    pub(crate) fn ignored(&self) -> &Ignored {
+        &self.ignored
     }
 
     fn joined_since(&self, event: &RoomEvent) -> bool {

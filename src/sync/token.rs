@@ -11,6 +11,7 @@
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use belfry_data::{Position, Stamp, TimelinePoint};
+use serde::{Serialize, de::DeserializeOwned};
 
 /// Longest token that is looked at, in characters.
 pub const TOKEN_BYTES_MAX: usize = 64;
@@ -20,6 +21,21 @@ const INCARNATION_BYTES: usize = 6;
 
 const FORMAT_SYNC: u8 = 1;
 const FORMAT_TIMELINE: u8 = 2;
+
+/// Longest token of a list, in characters: a room ID and some more, in base64.
+const LIST_TOKEN_BYTES_MAX: usize = 512;
+
+/// Lists whose tokens are places of their own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum List {
+    /// A space and the rooms below it.
+    Hierarchy = 16,
+    /// Published rooms.
+    PublicRooms = 17,
+    /// Rooms that two users are in.
+    MutualRooms = 18,
+}
 
 /// Why a token names no place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -88,6 +104,38 @@ impl Tokens {
             _ => return Err(TokenError::Malformed),
         };
         if !rest.is_empty() {
+            return Err(TokenError::Malformed);
+        }
+        if incarnation != self.incarnation {
+            return Err(TokenError::OtherDatabase);
+        }
+        Ok(place)
+    }
+
+    /// The token of a place in a list, whatever that is there.
+    pub(crate) fn list<T: Serialize>(self, list: List, place: &T) -> String {
+        let mut bytes = self.begin(list as u8);
+        // Numbers, flags and identifiers are always JSON.
+        bytes.extend(serde_json::to_vec(place).unwrap_or_default());
+        URL_SAFE_NO_PAD.encode(bytes)
+    }
+
+    /// The place in a list that a token names.
+    pub(crate) fn list_place<T: DeserializeOwned>(
+        self,
+        list: List,
+        token: &str,
+    ) -> Result<T, TokenError> {
+        if token.len() > LIST_TOKEN_BYTES_MAX {
+            return Err(TokenError::Malformed);
+        }
+        let bytes = URL_SAFE_NO_PAD.decode(token);
+        let bytes = bytes.map_err(|_| TokenError::Malformed)?;
+        let mut rest = &*bytes;
+        let format = take::<1>(&mut rest)?;
+        let incarnation = take::<INCARNATION_BYTES>(&mut rest)?;
+        let place = serde_json::from_slice(rest).map_err(|_| TokenError::Malformed)?;
+        if format != [list as u8] {
             return Err(TokenError::Malformed);
         }
         if incarnation != self.incarnation {
@@ -230,6 +278,26 @@ mod tests {
         let token = Tokens::new([1; 16]).sync(stamp(5, 0));
         let restored = Tokens::new([2; 16]);
         assert_eq!(restored.since(&token), Err(TokenError::OtherDatabase));
+    }
+
+    #[test]
+    fn list_tokens_are_of_one_list() {
+        let tokens = Tokens::new(INCARNATION);
+        let place = (5_u32, format!("!{}", "a".repeat(254)));
+        let token = tokens.list(List::PublicRooms, &place);
+        assert!(token.len() <= LIST_TOKEN_BYTES_MAX);
+        assert_eq!(tokens.list_place(List::PublicRooms, &token), Ok(place));
+        let read = |list, token: &str| tokens.list_place::<(u32, String)>(list, token);
+        let malformed = Err(TokenError::Malformed);
+        assert_eq!(read(List::Hierarchy, &token), malformed);
+        assert_eq!(
+            read(List::PublicRooms, &tokens.sync(stamp(5, 0))),
+            malformed
+        );
+        assert_eq!(read(List::PublicRooms, &"A".repeat(600)), malformed);
+        let other = Tokens::new([1; 16]).list(List::PublicRooms, &(5, ""));
+        let refused = Err(TokenError::OtherDatabase);
+        assert_eq!(read(List::PublicRooms, &other), refused);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use belfry_sync::{
     ContextRequest, Direction, MembersFilter, MembersRequest, Membership, MessagesRequest,
     RoomEventFilter, StateFormat, SyncRequest,
 };
-use belfry_user::Requester;
+use belfry_user::{Requester, Users};
 use ruma_client_api::{
     context::get_context::v3 as context,
     membership::{get_member_events::v3 as members, joined_members::v3 as joined_members},
@@ -21,10 +21,11 @@ use ruma_client_api::{
     },
     sync::sync_events::v3::{self as sync, Filter},
 };
-use ruma_common::api::Direction as Dir;
+use ruma_common::{api::Direction as Dir, presence::PresenceState};
 use ruma_events::room::member::MembershipState;
 use serde::Serialize;
 
+use super::passing::stored;
 use crate::{
     edge::{Call, JsonText},
     error::{ApiError, EdgeError},
@@ -36,7 +37,7 @@ pub(crate) const SYNC_TIME_MAX: Duration = Duration::from_mins(6);
 
 impl ViewDoor {
     /// Asks policy whether the account may read.
-    fn admit(&self, requester: &Requester) -> Result<(), ApiError> {
+    pub(super) fn admit(&self, requester: &Requester) -> Result<(), ApiError> {
         let asking = Asking::Account(requester.account());
         let request = Request::new(asking, Action::Read);
         Ok(belfry_policy::decide(&self.rules, &request).into_result()?)
@@ -44,8 +45,13 @@ impl ViewDoor {
 }
 
 /// `GET /sync`.
-pub(crate) async fn sync(door: ViewDoor, call: Call<sync::Request>) -> Result<JsonText, ApiError> {
+pub(crate) async fn sync(
+    door: ViewDoor,
+    users: Users,
+    call: Call<sync::Request>,
+) -> Result<JsonText, ApiError> {
     door.admit(&call.auth)?;
+    note_presence(&door, &users, &call.auth, &call.request.set_presence).await?;
     let (user_id, request) = (call.auth.user_id, call.request);
     let parameter = match &request.filter {
         None => None,
@@ -64,6 +70,19 @@ pub(crate) async fn sync(door: ViewDoor, call: Call<sync::Request>) -> Result<Js
         timeout: request.timeout.unwrap_or_default(),
     };
     Ok(JsonText(door.views.sync(&wanted).await?.to_json()))
+}
+
+/// A client that polls says by the way whether its user is there.
+pub(crate) async fn note_presence(
+    door: &ViewDoor,
+    users: &Users,
+    requester: &Requester,
+    state: &PresenceState,
+) -> Result<(), ApiError> {
+    if users.note_presence(requester, stored(state)?).await? {
+        door.views.nudge();
+    }
+    Ok(())
 }
 
 /// `GET /rooms/{roomId}/messages`.

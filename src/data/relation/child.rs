@@ -64,8 +64,7 @@ impl Child {
             return None;
         }
         let event: Event<'_> = serde_json::from_str(json).ok()?;
-        let relation: RelatesTo<'_> =
-            serde_json::from_str(event.content.relates_to?.get()).ok()?;
+        let relation: RelatesTo<'_> = serde_json::from_str(event.content.relates_to?.get()).ok()?;
         let parent = <&EventId>::try_from(&*relation.event_id).ok()?;
         let parent = EventHash::from_any_event_id(parent).ok()?;
         let named = (1..=REL_TYPE_BYTES_MAX).contains(&relation.rel_type.len());

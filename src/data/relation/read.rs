@@ -71,7 +71,9 @@ impl RoomReader<'_> {
         let (first, last) = (TimelinePoint::FIRST, TimelinePoint::LAST);
         let range = |parent: &EventHash| self.relation_range(*parent, rel_type, first, last);
         let ranges = parents.iter().map(range).collect();
-        let pages = RELATION.scan_many(self.snapshot, ranges, limit_each).await?;
+        let pages = RELATION
+            .scan_many(self.snapshot, ranges, limit_each)
+            .await?;
         let pages = pages.into_iter().map(|page| RelationPage {
             more: page.rest.is_some(),
             entries: page

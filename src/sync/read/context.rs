@@ -87,8 +87,9 @@ impl Views {
         let shared = &*self.0;
         let context = shared.read(|snapshot| async move {
             let snapshot = &*snapshot;
-            let entered = enter(snapshot, &request.user_id, &request.room_id).await?;
+            let mut entered = enter(snapshot, &request.user_id, &request.room_id).await?;
             let ignored = Ignored::of(snapshot, &request.user_id).await?;
+            entered.eyes = entered.eyes.ignoring(ignored.clone());
             shared.around(entered, ignored, request).await
         });
         context.await

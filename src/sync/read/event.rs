@@ -8,6 +8,7 @@ use crate::{
     error::ViewError,
     event::RoomEvent,
     facts::Facts,
+    ignored::Ignored,
     presentation::{self, Style},
     sight::Sight,
     views::Views,
@@ -30,6 +31,7 @@ impl Views {
                 let snapshot = &*snapshot;
                 let entered = enter(snapshot, user, room).await;
                 let mut entered = entered.map_err(not_found)?;
+                entered.eyes = entered.eyes.ignoring(Ignored::of(snapshot, user).await?);
                 let found = find(&mut entered, &shared.facts, event).await?;
                 let Entered { view, eyes, .. } = &mut entered;
                 let style = Style::full(shared.now_ms());
@@ -42,7 +44,7 @@ impl Views {
 }
 
 /// Nobody learns from this request which rooms exist.
-fn not_found(error: ViewError) -> ViewError {
+pub(super) fn not_found(error: ViewError) -> ViewError {
     match error {
         ViewError::Forbidden => ViewError::NotFound,
         other => other,

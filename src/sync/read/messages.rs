@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use belfry_data::{OrderPage, TimelinePoint};
+use belfry_data::{GET_MANY_KEYS_MAX, OrderPage, TimelinePoint};
 use belfry_event::EventHash;
 use ruma_common::{OwnedRoomId, OwnedUserId};
 
@@ -106,8 +106,9 @@ impl Views {
         let shared = &*self.0;
         let page = shared.read(|snapshot| async move {
             let snapshot = &*snapshot;
-            let entered = enter(snapshot, &request.user_id, &request.room_id).await?;
+            let mut entered = enter(snapshot, &request.user_id, &request.room_id).await?;
             let ignored = Ignored::of(snapshot, &request.user_id).await?;
+            entered.eyes = entered.eyes.ignoring(ignored.clone());
             shared.page(entered, ignored, request).await
         });
         page.await
@@ -220,7 +221,16 @@ async fn first_point(
     Ok(departure)
 }
 
-fn far_end(direction: Direction) -> TimelinePoint {
+/// Where a walk begins, if nobody says.
+pub(super) fn near_end(direction: Direction) -> TimelinePoint {
+    match direction {
+        Direction::Backward => TimelinePoint::LAST,
+        Direction::Forward => TimelinePoint::FIRST,
+    }
+}
+
+/// Where it ends.
+pub(super) fn far_end(direction: Direction) -> TimelinePoint {
     match direction {
         Direction::Backward => TimelinePoint::FIRST,
         Direction::Forward => TimelinePoint::LAST,
@@ -302,15 +312,24 @@ impl<'w, 's> Walk<'w, 's> {
             let events = view.events(&hashes).await?;
             let sights = eyes.look(view, &self.shared.facts, &events).await?;
             let gaps = gaps(view, &self.shared.server_name, &events).await?;
+            let related = related(view, self.filter, &events).await?;
             looked_at += events.len();
             let last = page.entries.last().map(|(place, _)| *place);
             let places = page.entries.iter().map(|(place, _)| *place);
-            for (place, (event, sight)) in places.zip(events.into_iter().zip(sights)) {
+            let told = sights
+                .into_iter()
+                .zip(related)
+                .map(|(sight, related)| Sight {
+                    visible: sight.visible && related,
+                    ..sight
+                });
+            for (place, (event, sight)) in places.zip(events.into_iter().zip(told)) {
+                let passed = self.past(place, event.point());
                 let step = self.step(event, sight, &gaps);
                 if matches!(step, Step::Refuse) {
                     return Ok(());
                 }
-                self.at = self.past(place);
+                self.at = passed;
                 if matches!(step, Step::Stop) {
                     let ended = Some(place) == last && !page.more;
                     self.left = !ended || self.at_gap || self.goes_on();
@@ -367,14 +386,41 @@ impl<'w, 's> Walk<'w, 's> {
         }
     }
 
-    /// The place that has been passed once this event was looked at.
-    fn past(&self, place: TimelinePoint) -> TimelinePoint {
+    /// The place that has been passed once this event was looked at: backward the event's own,
+    /// before all that was written of it.
+    fn past(&self, place: TimelinePoint, event: TimelinePoint) -> TimelinePoint {
         match self.direction {
             Direction::Forward => place,
-            Direction::Backward => TimelinePoint {
-                stamp: crate::window::before(place.stamp),
-                ..place
-            },
+            Direction::Backward => event,
         }
     }
+}
+
+/// Which of these events have the relations that the filter asks for.
+async fn related(
+    view: &RoomView<'_>,
+    filter: &RoomEventFilter,
+    events: &[RoomEvent],
+) -> Result<Vec<bool>, Fault> {
+    let Some(kinds) = filter.related_by() else {
+        return Ok(vec![true; events.len()]);
+    };
+    let mut related = Vec::new();
+    if kinds.is_empty() {
+        related.resize(events.len(), false);
+        return Ok(related);
+    }
+    for events in events.chunks(GET_MANY_KEYS_MAX / kinds.len()) {
+        let asked = events.iter().flat_map(|event| {
+            let kinds = kinds.iter();
+            kinds.map(|(rel_type, sender)| (event.hash(), *rel_type, *sender))
+        });
+        let counts = view
+            .reader
+            .relation_counts(&asked.collect::<Vec<_>>())
+            .await?;
+        let counts = counts.chunks_exact(kinds.len());
+        related.extend(counts.map(|counts| counts.iter().any(|count| *count > 0)));
+    }
+    Ok(related)
 }

@@ -6,13 +6,14 @@
 use std::collections::BTreeMap;
 
 use belfry_data::{Membership, Snapshot, user_in_rooms};
-use belfry_event::Visibility;
+use belfry_event::{RoomRules, Visibility};
 use ruma_common::{OwnedRoomId, RoomId, UserId};
 use serde_json::{Map, Value};
 
 use crate::{
     error::{Fault, ViewError},
     event::RoomEvent,
+    json::{EventList, Object, write_string},
     room_view::RoomView,
     sight::{plain_tuple, visibility_in},
     summary::counts,
@@ -65,6 +66,56 @@ pub struct RoomSummary {
     pub membership: Option<Membership>,
 }
 
+impl RoomSummary {
+    /// Adds its members to a JSON object (`room_id`, `name`, `num_joined_members` and so on).
+    pub(crate) fn write(&self, room: &RoomId, object: &mut Object<'_>) {
+        object.string("room_id", room.as_str());
+        let texts = [
+            ("name", &self.name),
+            ("topic", &self.topic),
+            ("avatar_url", &self.avatar_url),
+            ("canonical_alias", &self.canonical_alias),
+            ("room_type", &self.room_type),
+            ("encryption", &self.encryption),
+        ];
+        for (name, text) in texts {
+            if let Some(text) = text {
+                object.string(name, text);
+            }
+        }
+        object.string("join_rule", &self.join_rule);
+        object.string("room_version", &self.room_version);
+        object.plain("guest_can_join", self.guest_can_join);
+        object.plain("world_readable", self.world_readable);
+        // Clients insist on a number, also in the moments in which members are being counted.
+        object.plain("num_joined_members", self.num_joined_members.unwrap_or(0));
+        if !self.allowed_room_ids.is_empty() {
+            let mut list = EventList::default();
+            for room in &self.allowed_room_ids {
+                list.push(|out| write_string(room.as_str(), out));
+            }
+            object.list("allowed_room_ids", &list);
+        }
+    }
+
+    /// The JSON object that goes over the wire for `/room_summary`.
+    pub fn to_json(&self, room: &RoomId) -> String {
+        let mut out = String::new();
+        let mut object = Object::new(&mut out);
+        self.write(room, &mut object);
+        if let Some(membership) = self.membership {
+            object.string("membership", membership.name());
+        }
+        object.end();
+        out
+    }
+
+    /// Whether anybody may join the room or read it.
+    pub(crate) fn is_open(&self) -> bool {
+        self.world_readable || self.join_rule == "public"
+    }
+}
+
 impl Views {
     /// What may be told of a room to this reader, or to anybody.
     ///
@@ -80,19 +131,27 @@ impl Views {
             let snapshot = &*snapshot;
             let view = RoomView::now(snapshot, room).await?;
             let mut view = view.ok_or(ViewError::NotFound)?;
-            let mut summary = read(&mut view).await?;
-            summary.membership = match user {
-                Some(user) => membership(snapshot, user, room).await?,
-                None => None,
-            };
-            if may_know(snapshot, user, &summary).await? {
-                Ok(summary)
-            } else {
-                Err(ViewError::NotFound)
-            }
+            let told = told(snapshot, user, room, &mut view).await?;
+            told.ok_or(ViewError::NotFound)
         });
         summary.await
     }
+}
+
+/// What may be told of a room to this reader, or to anybody; `None` if nothing may.
+pub(super) async fn told(
+    snapshot: &dyn Snapshot,
+    user: Option<&UserId>,
+    room: &RoomId,
+    view: &mut RoomView<'_>,
+) -> Result<Option<RoomSummary>, Fault> {
+    let mut summary = read(view).await?;
+    summary.membership = match user {
+        Some(user) => membership(snapshot, user, room).await?,
+        None => None,
+    };
+    let told = may_know(snapshot, user, &summary).await?;
+    Ok(told.then_some(summary))
 }
 
 async fn membership(
@@ -138,7 +197,8 @@ async fn is_in_any(
     Ok(rows.any(|row| row.membership == Membership::Join))
 }
 
-async fn read(view: &mut RoomView<'_>) -> Result<RoomSummary, Fault> {
+/// What is to be told of a room, to whomever it may be told.
+pub(crate) async fn read(view: &mut RoomView<'_>) -> Result<RoomSummary, Fault> {
     let mut tuples = Vec::new();
     for event_type in TYPES {
         tuples.push(plain_tuple(event_type)?);
@@ -158,9 +218,7 @@ async fn read(view: &mut RoomView<'_>) -> Result<RoomSummary, Fault> {
         avatar_url: contents.text("m.room.avatar", "url"),
         canonical_alias: contents.text("m.room.canonical_alias", "alias"),
         room_type: contents.text("m.room.create", "type"),
-        join_rule: contents
-            .text("m.room.join_rules", "join_rule")
-            .unwrap_or_else(|| "invite".to_owned()),
+        join_rule: contents.join_rule(view.rules),
         allowed_room_ids: contents.allowed_rooms(),
         guest_can_join: contents
             .text("m.room.guest_access", "guest_access")
@@ -190,6 +248,20 @@ impl Contents<'_> {
         let content = self.of(event_type)?;
         let text = content.get(field)?.as_str()?;
         (!text.is_empty()).then(|| text.to_owned())
+    }
+
+    /// The join rule that is in force: a room whose version does not know it can be joined by
+    /// invitation only.
+    fn join_rule(&self, rules: &RoomRules) -> String {
+        let rules = rules.authorization();
+        let known = |rule: &String| match rule.as_str() {
+            "knock" => rules.knocking,
+            "restricted" => rules.restricted_join_rule,
+            "knock_restricted" => rules.knock_restricted_join_rule,
+            _ => true,
+        };
+        let rule = self.text("m.room.join_rules", "join_rule");
+        rule.filter(known).unwrap_or_else(|| "invite".to_owned())
     }
 
     fn allowed_rooms(&self) -> Vec<OwnedRoomId> {
