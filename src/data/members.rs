@@ -90,6 +90,13 @@ impl RoomReader<'_> {
             .collect())
     }
 
+    /// How many users of the server are joined, by the rows of this epoch (the head's,
+    /// [`crate::RoomHead::rows`]).
+    pub async fn joined_users(&self, epoch: u64, server: &ServerName) -> Result<i64, ReadError> {
+        let key = (self.room.clone(), epoch, ServerKey::from(server));
+        ROOM_SERVER.get(self.snapshot, &key).await
+    }
+
     /// Servers that have joined users in the room, each with how many: at most `limit` rows are
     /// looked at, by name, behind `after`. The answer's second part is where to go on.
     ///

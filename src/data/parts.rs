@@ -8,6 +8,7 @@ use ruma_common::RoomId;
 
 use crate::{
     column::RoomKey,
+    litter::note_litter,
     state::NodeHash,
     tables::EVENT,
     writes::{NewEvent, Place, put_event, put_nodes},
@@ -30,10 +31,16 @@ pub struct PartWrites {
 impl PartWrites {
     /// Nothing yet.
     pub fn new(room: &RoomId) -> Self {
-        Self {
-            room: RoomKey::from(room),
-            commit: Commit::synced(),
-        }
+        let (room, commit) = (RoomKey::from(room), Commit::synced());
+        let mut parts = Self { room, commit };
+        parts.begin();
+        parts
+    }
+
+    /// Every part says itself that the room is to be swept: one may be applied without another.
+    fn begin(&mut self) {
+        self.commit = Commit::synced();
+        note_litter(&mut self.commit, &self.room);
     }
 
     /// Stores a node.
@@ -51,7 +58,7 @@ impl PartWrites {
             known: false,
             ..*event
         };
-        put_event(&mut self.commit, &self.room, &event);
+        put_event(&mut self.commit, &self.room, &event, None);
     }
 
     /// The commit so far, if it is large enough to be sent; what follows goes into the next.
@@ -59,7 +66,9 @@ impl PartWrites {
         let checks = self.commit.checks.len() > COMMIT_CHECKS_MAX / 2;
         let writes = self.commit.writes.len() > PART_WRITES_MAX;
         if checks || writes || self.commit.bytes() > PART_BYTES_MAX {
-            Some(std::mem::replace(&mut self.commit, Commit::synced()))
+            let full = self.commit.clone();
+            self.begin();
+            Some(full)
         } else {
             None
         }
@@ -67,7 +76,8 @@ impl PartWrites {
 
     /// What is left; `None` if nothing is.
     pub fn finish(self) -> Option<Commit> {
-        let empty = self.commit.writes.is_empty();
+        // The first write is the note.
+        let empty = self.commit.writes.len() <= 1;
         (!empty).then_some(self.commit)
     }
 }

@@ -5,6 +5,7 @@
 //! history visibility and push-rule evaluation. It knows nothing of I/O, async, storage, clocks or
 //! randomness; a function here fails only because of its arguments.
 
+mod acl;
 mod auth;
 mod client;
 mod digest;
@@ -50,6 +51,7 @@ mod resolve_scenarios;
 #[cfg(test)]
 mod resolve_tests;
 
+pub use acl::acl_allows;
 pub use auth::{
     Basis, Judgement, NotGathered, Rejection, StateMapKey, Verdict, auth_events_needed, auth_types,
     check_auth_events, check_state_dependent, check_state_independent, judge, state_needed,

@@ -9,6 +9,7 @@ use belfry_data::RoomReader;
 use belfry_event::{EventHash, RoomRules};
 use ruma_common::OwnedRoomId;
 
+use crate::arrival::Fate;
 use crate::change::Change;
 use crate::error::RoomError;
 use crate::job::{Appended, Job, Txn};
@@ -40,7 +41,7 @@ impl Task {
     pub(crate) fn shares_batch(&self) -> bool {
         match &self.job {
             Job::Append { append, .. } => !matches!(append.change, Change::Redaction { .. }),
-            Job::Found { .. } => false,
+            Job::Found { .. } | Job::Receive { .. } | Job::Sweep { .. } => false,
         }
     }
 
@@ -71,6 +72,8 @@ pub(crate) enum Done {
     Event { hash: EventHash, repeated: bool },
     /// The room was created, or existed.
     Founded(bool),
+    /// Events of other servers were judged.
+    Judged(Vec<Fate>),
     /// It was not to be done.
     Refused(RoomError),
 }
@@ -124,6 +127,7 @@ impl Batch {
                     drop(reply.send(told));
                 }
                 (Job::Found { reply, .. }, Done::Founded(made)) => drop(reply.send(Ok(made))),
+                (Job::Receive { reply, .. }, Done::Judged(fates)) => drop(reply.send(Ok(fates))),
                 (job, _) => job.refuse(RoomError::Fault("an answer of another kind".to_owned())),
             }
         }
@@ -156,10 +160,9 @@ impl Batch {
             return Ok(true);
         };
         let snapshot = shared.engine.snapshot().await?;
-        Ok(RoomReader::new(&*snapshot, room_id)
-            .event(*event)
-            .await?
-            .is_some())
+        let stored = RoomReader::new(&*snapshot, room_id).event(*event).await?;
+        // An outlier was there before: the batch gave it its place.
+        Ok(stored.is_some_and(|stored| !stored.row.is_outlier()))
     }
 }
 

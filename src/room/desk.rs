@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use belfry_data::{
-    Before, CurrentRow, CurrentState, EntryChange, MemberCounts, RoomHead, Root, Seen, StateError,
-    StateTuple, WorkingSet,
+    Acceptance, Before, CurrentRow, CurrentState, EntryChange, MemberCounts, Place, RoomHead, Root,
+    Seen, StateError, StateTuple, WorkingSet,
 };
 use belfry_event::{
     Draft, EventHash, PREV_EVENTS_MAX, Pdu, RoomRules, StateMapKey, Verdict, auth_depth,
@@ -19,7 +19,7 @@ use belfry_event::{
 use ruma_common::{MilliSecondsSinceUnixEpoch, OwnedRoomId, UserId};
 use ruma_events::{StateEventType, TimelineEventType};
 
-use crate::change::{Change, Fit, Membership};
+use crate::change::{Change, Fit, MemberAct, Membership};
 use crate::error::RoomError;
 use crate::rooms::Identity;
 use crate::shape::{Shape, membership_of, says, tuple};
@@ -103,9 +103,26 @@ pub(crate) enum Outcome {
 pub(crate) struct Planned {
     pub(crate) pdu: Arc<Pdu>,
     pub(crate) auth_depth: u64,
-    pub(crate) state_before: Root,
-    /// For a state event: what it changes in the current state.
-    pub(crate) sets: Option<EntryChange>,
+    pub(crate) place: Place,
+    pub(crate) acceptance: Acceptance,
+    /// Whether it is stored as an outlier so far.
+    pub(crate) known: bool,
+    /// When this server got it; `None` if that is now.
+    pub(crate) received_ts: Option<u64>,
+    /// The redaction that applies to it, if one came before.
+    pub(crate) redacted_by: Option<EventHash>,
+    /// What it changes in the current state.
+    pub(crate) sets: Vec<EntryChange>,
+}
+
+impl Planned {
+    /// The state before it, if its place is known.
+    pub(crate) fn state_before(&self) -> Option<Root> {
+        match self.place {
+            Place::New(root) | Place::Backfilled(root) => Some(root),
+            Place::Outlier => None,
+        }
+    }
 }
 
 impl Desk {
@@ -305,8 +322,12 @@ impl Desk {
         let planned = Planned {
             pdu: Arc::clone(&event.pdu),
             auth_depth: event.auth_depth,
-            state_before,
-            sets,
+            place: Place::New(state_before),
+            acceptance: Acceptance::Accepted,
+            known: false,
+            received_ts: None,
+            redacted_by: None,
+            sets: sets.into_iter().collect(),
         };
         self.shelve(event);
         Ok(planned)
@@ -367,8 +388,13 @@ impl Desk {
             Some(tuple) => self.state(&tuple?)?,
             None => None,
         };
+        let shape = shape.on(change, present.map(|present| &*present.pdu))?;
         let needless = match change {
-            Change::Member(membership) => fits(membership, sender, present)?,
+            Change::Member(membership) => {
+                let shows = membership.act == MemberAct::Show;
+                let says = |present: &Shelved| says(&present.pdu, sender, &shape.content);
+                fits(membership, sender, present)? || (shows && present.is_some_and(says))
+            }
             Change::State { content, .. } => {
                 present.is_some_and(|present| says(&present.pdu, sender, content))
             }

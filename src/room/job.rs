@@ -9,7 +9,9 @@ use js_int::UInt;
 use ruma_common::{MilliSecondsSinceUnixEpoch, OwnedDeviceId, OwnedEventId, OwnedUserId, RoomId};
 use tokio::sync::oneshot;
 
+use crate::arrival::{Delivery, Fate};
 use crate::change::Change;
+use crate::chore::Swept;
 use crate::create::CreateRoom;
 use crate::error::RoomError;
 use crate::rooms::Identity;
@@ -29,6 +31,13 @@ pub(crate) enum Job {
         founding: Box<Founding>,
         reply: Reply<bool>,
     },
+    /// Take in events of other servers.
+    Receive {
+        delivery: Box<Delivery>,
+        reply: Reply<Vec<Fate>>,
+    },
+    /// Remove state nodes that nothing needs any more.
+    Sweep { reply: Reply<Swept> },
 }
 
 impl Job {
@@ -38,6 +47,8 @@ impl Job {
         match self {
             Self::Append { reply, .. } => drop(reply.send(Err(error))),
             Self::Found { reply, .. } => drop(reply.send(Err(error))),
+            Self::Receive { reply, .. } => drop(reply.send(Err(error))),
+            Self::Sweep { reply } => drop(reply.send(Err(error))),
         }
     }
 }

@@ -36,6 +36,7 @@
 
 mod arrival;
 mod batch;
+mod bell;
 mod change;
 mod chore;
 mod content;
@@ -45,20 +46,25 @@ mod desk;
 mod directory;
 mod epoch;
 mod error;
+mod fetch;
 mod hold;
+mod inbound;
 mod isolated;
 mod job;
 mod joining;
+mod outliers;
 mod peers;
 mod permission;
 mod planner;
 mod receipt;
+mod residence;
 mod rooms;
 mod settings;
 mod shape;
 mod successor;
 mod transaction;
 mod typing;
+mod verification;
 mod worker;
 
 #[cfg(test)]
@@ -85,5 +91,5 @@ pub use receipt::{ReadMark, ReceiptKind};
 pub use rooms::{Identity, MAILBOX_JOBS_MAX, Rooms, WORKERS_MAX};
 pub use settings::{SETTINGS_PAGE_MAX, Setting};
 pub use successor::Replacement;
-pub use transaction::{Receipt, TRANSACTION_PDUS_MAX, Transaction};
+pub use transaction::{Receipt, STAGED_BYTES_MAX, TRANSACTION_PDUS_MAX, Transaction};
 pub use typing::TYPING_TIMEOUT_MAX;

@@ -3,22 +3,34 @@
 //! It exists to be the only place between the pure desk and storage. It knows nothing of
 //! mailboxes, of answers, and of what becomes of the commit.
 
+mod arrival;
+mod extremities;
+mod founding;
+mod gathering;
+mod redaction;
+mod shift;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use belfry_data::{
-    Acceptance, Batch as Reads, Commit, NewEvent, Place, RoomHead, RoomReader, RoomWrites,
-    Snapshot, StateTuple, StoredEvent, alias_seen, claim_alias, publish,
+    Batch as Reads, Commit, FlowAct, NewEvent, NodeHash, PartWrites, RoomReader, RoomWrites, Root,
+    Snapshot, StagedEvent, StoredEvent, await_target, forget_target, start_flow,
 };
-use belfry_event::{EventHash, RoomRules};
-use ruma_common::{OwnedRoomId, RoomId, RoomVersionId};
+use belfry_event::EventHash;
+use bytes::Bytes;
+use ruma_common::RoomId;
 
+use self::arrival::Filed;
+use self::founding::{alias_is_taken, list};
+use self::gathering::{gather_entries, gather_events};
+pub(crate) use self::gathering::{load, rules_of};
 use crate::batch::{Batch, Done, Task};
 use crate::change::Change;
 use crate::create::CreateRoom;
-use crate::desk::{Desk, Known, Need, Outcome, Planned, Shelved, Stop};
+use crate::desk::{Desk, Known, Need, Outcome, Planned, Stop};
 use crate::error::RoomError;
-use crate::job::{Append, Founding, Job, Txn, timestamp};
+use crate::job::{Append, Job, Txn, timestamp};
 use crate::rooms::Shared;
 
 /// How often planning one change may find something missing.
@@ -29,16 +41,49 @@ const BATCH_BYTES_MAX: usize = 512 * 1024;
 const EVENT_ROWS_BYTES: usize = 2 * 1024;
 /// What a state event costs beside that: nodes of the state tree, entries, citations.
 const STATE_ROWS_BYTES: usize = 6 * 1024;
+/// Bytes of state nodes in the commit itself; more go before it.
+const NODES_BYTES_MAX: usize = 256 * 1024;
 /// How long a client's transaction ID is remembered: longer than clients try again.
 const TXN_KEPT_MS: u64 = 24 * 60 * 60 * 1000;
 
 /// A batch and its commit.
 pub(crate) struct Plan {
     pub(crate) batch: Batch,
+    /// What must be applied before the commit: nodes for which it has no room.
+    pub(crate) parts: Vec<Commit>,
     /// What makes the batch true; `None` if nothing is to be written.
     pub(crate) commit: Option<Commit>,
+    /// The states that the commit refers to.
+    pub(crate) roots: Vec<Root>,
     /// Tasks for which there was no room in the commit.
     pub(crate) left: Vec<Task>,
+}
+
+/// A commit and what belongs to it.
+#[derive(Default)]
+struct Commits {
+    parts: Vec<Commit>,
+    commit: Option<Commit>,
+    roots: Vec<Root>,
+}
+
+/// What planning events of other servers adds to a commit.
+#[derive(Default)]
+struct Received {
+    /// Those planned, by hash.
+    filed: BTreeMap<EventHash, Filed>,
+    /// Redactions planned with the events that they are of, and are not there.
+    due: Vec<(EventHash, EventHash)>,
+    /// Events planned that redactions waited for.
+    came: Vec<EventHash>,
+    /// Missing events and the depths of events that refer to them.
+    gaps: BTreeMap<EventHash, i64>,
+    /// Events planned that were missing.
+    found: Vec<EventHash>,
+    /// Events that wait no longer.
+    unstaged: Vec<StagedEvent>,
+    /// The rows of the current state that are given up for the tree.
+    dropped_rows: Option<u64>,
 }
 
 /// Plans one batch.
@@ -49,7 +94,11 @@ pub(crate) struct Planner<'a> {
     transactions: BTreeMap<Txn, EventHash>,
     planned: Vec<Planned>,
     written: Vec<(Txn, EventHash)>,
-    redacted: Option<(StoredEvent, EventHash)>,
+    redacted: Vec<(StoredEvent, EventHash)>,
+    /// Of events of other servers.
+    received: Received,
+    /// What follows from the changes planned.
+    flows: Vec<FlowAct>,
     /// The request for the room, if this batch creates it.
     founded: Option<Arc<CreateRoom>>,
     bytes: usize,
@@ -70,7 +119,9 @@ impl<'a> Planner<'a> {
             transactions,
             planned,
             written,
-            redacted: None,
+            redacted: Vec::new(),
+            received: Received::default(),
+            flows: Vec::new(),
             founded: None,
             bytes,
             now_ms,
@@ -91,14 +142,20 @@ impl<'a> Planner<'a> {
                 .entries
                 .extend(tasks.map(|task| (task, Done::Refused(error.clone()))));
         }
-        let commit = match self.commit(desk) {
-            Ok(commit) => commit,
+        let Commits {
+            parts,
+            commit,
+            roots,
+        } = match self.commit(desk) {
+            Ok(commits) => commits,
             Err(error) => {
                 *desk = None;
                 batch.refuse(&error);
                 return Plan {
                     batch: Batch::default(),
+                    parts: Vec::new(),
                     commit: None,
+                    roots: Vec::new(),
                     left: left.collect(),
                 };
             }
@@ -108,7 +165,9 @@ impl<'a> Planner<'a> {
         batch.witness = first.map(|event| (self.room_id.to_owned(), event.pdu.hash()));
         Plan {
             batch,
+            parts,
             commit,
+            roots,
             left: left.collect(),
         }
     }
@@ -137,6 +196,8 @@ impl<'a> Planner<'a> {
                     let taken = alias_is_taken(&*snapshot, &founding.request).await?;
                     self.found(desk, &reader, founding, taken).await?
                 }
+                Job::Receive { delivery, .. } => self.receive(desk, &reader, delivery).await?,
+                Job::Sweep { .. } => Done::Refused(RoomError::Busy),
             };
             batch.entries.push((task, done));
         }
@@ -201,7 +262,10 @@ impl<'a> Planner<'a> {
             Err(refused) => Ok(Done::Refused(refused)),
             Ok(outcome) => {
                 let (hash, repeated) = self.keep(outcome);
-                self.redacted = target.map(|target| (target, hash));
+                self.redacted.extend(target.map(|target| (target, hash)));
+                if let Change::Member(change) = &append.change {
+                    self.flows.extend(change.flow.clone().filter(|_| !repeated));
+                }
                 if let Some(txn) = &append.txn {
                     self.transactions.insert(txn.clone(), hash);
                     self.written.push((txn.clone(), hash));
@@ -211,50 +275,12 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// The event that a redaction takes the content of; `None` for what is no redaction.
-    async fn target(
-        &self,
-        desk: &mut Desk,
-        reader: &RoomReader<'_>,
-        append: &Append,
-    ) -> Result<Result<Option<StoredEvent>, RoomError>, RoomError> {
-        let Change::Redaction { redacts, .. } = &append.change else {
-            return Ok(Ok(None));
-        };
-        let Ok(hash) = EventHash::from_event_id(redacts, desk.rules.alphabet()) else {
-            return Ok(Err(RoomError::UnknownEvent));
-        };
-        let Some(stored) = reader
-            .event(hash)
-            .await?
-            .filter(|stored| stored.row.is_visible())
-        else {
-            return Ok(Err(RoomError::UnknownEvent));
-        };
-        let event = stored
-            .pdu(desk.rules)
-            .map_err(|error| RoomError::Fault(error.to_string()))?;
-        let powers = ["m.room.create", "m.room.power_levels"];
-        let tuples = powers
-            .into_iter()
-            .filter_map(|kind| StateTuple::new(kind, "").ok());
-        gather_entries(desk, reader, &tuples.collect::<Vec<_>>()).await?;
-        match desk.may_redact_others(&append.sender) {
-            Ok(others) if others || event.sender() == append.sender => Ok(Ok(Some(stored))),
-            Ok(_) => Ok(Err(RoomError::Forbidden(
-                "you may redact your own events only: your power level is too low".to_owned(),
-            ))),
-            Err(Stop::Refuse(error)) => Ok(Err(error)),
-            Err(Stop::Need(need)) => Err(RoomError::Fault(format!("{need:?} was gathered"))),
-        }
-    }
-
     fn keep(&mut self, outcome: Outcome) -> (EventHash, bool) {
         match outcome {
             Outcome::Present(hash) => (hash, true),
             Outcome::New(planned) => {
                 let hash = planned.pdu.hash();
-                let state = planned.sets.as_ref().map_or(0, |_| STATE_ROWS_BYTES);
+                let state = planned.sets.len().saturating_mul(STATE_ROWS_BYTES);
                 self.bytes += planned.pdu.json().len() + EVENT_ROWS_BYTES + state;
                 self.planned.push(*planned);
                 (hash, false)
@@ -286,88 +312,43 @@ impl<'a> Planner<'a> {
         )))
     }
 
-    async fn found(
-        &mut self,
-        desk: &mut Option<Desk>,
-        reader: &RoomReader<'_>,
-        founding: &Founding,
-        alias_taken: bool,
-    ) -> Result<Done, RoomError> {
-        if desk.is_some() {
-            return Ok(Done::Founded(false));
-        }
-        if alias_taken {
-            return Ok(Done::Refused(RoomError::AliasTaken));
-        }
-        let new = desk.insert(Desk::blank(self.room_id.to_owned(), founding.rules));
-        if let Err(refused) = self.found_on(new, reader, founding).await? {
-            *desk = None;
-            self.planned.clear();
-            return Ok(Done::Refused(refused));
-        }
-        self.founded = Some(Arc::clone(&founding.request));
-        Ok(Done::Founded(true))
-    }
-
-    async fn found_on(
-        &mut self,
-        desk: &mut Desk,
-        reader: &RoomReader<'_>,
-        founding: &Founding,
-    ) -> Result<Result<(), RoomError>, RoomError> {
-        let changes = match founding.request.changes(founding.rules) {
-            Ok(changes) => changes,
-            Err(unfit) => return Ok(Err(unfit.into())),
-        };
-        match desk.plan_create(Arc::clone(&founding.create)) {
-            Ok(planned) => drop(self.keep(Outcome::New(Box::new(planned)))),
-            Err(Stop::Refuse(refused)) => return Ok(Err(refused)),
-            Err(Stop::Need(_)) => return Err(RoomError::Fault("an empty room lacks".into())),
-        }
-        for change in changes {
-            let append = founding.append(change);
-            match self.change(desk, reader, &append, self.now_ms).await? {
-                Ok(outcome) => drop(self.keep(outcome)),
-                Err(RoomError::Forbidden(reason)) => {
-                    return Ok(Err(RoomError::InvalidRoomState(reason)));
-                }
-                Err(refused) => return Ok(Err(refused)),
-            }
-        }
-        Ok(Ok(()))
-    }
-
-    /// The commit of everything planned, after which the desk stands at the next head.
-    fn commit(&self, desk: &mut Option<Desk>) -> Result<Option<Commit>, RoomError> {
+    /// The commit of everything planned, after which the desk stands at the next head, and what
+    /// must be applied before it.
+    fn commit(&self, desk: &mut Option<Desk>) -> Result<Commits, RoomError> {
         // A transaction that changed nothing is remembered too: asked again after the room has
         // moved on, it must not change anything then.
-        let nothing = self.planned.is_empty() && self.written.is_empty();
+        let nothing =
+            self.planned.is_empty() && self.written.is_empty() && self.received.unstaged.is_empty();
         let Some(desk) = desk.as_mut().filter(|_| !nothing) else {
-            return Ok(None);
+            return Ok(Commits::default());
         };
         let local = &self.shared.identity.server_name;
         let before = desk.known.before();
         let mut writes = RoomWrites::new(local, self.room_id, before, desk.head.rows());
         for planned in &self.planned {
-            writes.event(&self.new_event(planned));
-            if let Some(change) = &planned.sets {
+            let event = self.new_event(planned);
+            match planned.redacted_by {
+                Some(by) => writes.redacted_event(&event, by),
+                None => writes.event(&event),
+            }
+            for change in &planned.sets {
                 writes.entry(change);
             }
         }
-        let mut roots: Vec<_> = self
-            .planned
-            .iter()
-            .map(|planned| planned.state_before)
-            .collect();
-        roots.push(desk.head.state);
-        writes.nodes(desk.working.take_writes(&roots));
-        if let Some((target, by)) = &self.redacted {
+        let roots = self.planned.iter().filter_map(Planned::state_before);
+        let roots: Vec<_> = roots.chain([desk.head.state]).collect();
+        let parts = self.put_nodes(&mut writes, desk.working.take_writes(&roots));
+        for (target, by) in &self.redacted {
             writes.redact(target, *by);
         }
+        self.put_received(&mut writes);
         // By age: a wall clock that jumps must not make a repeated request a new one.
         let kept_until_ms = self.shared.env.clock.age_ms().saturating_add(TXN_KEPT_MS);
         for (txn, event) in &self.written {
             writes.txn(&txn.row()?, *event, kept_until_ms);
+        }
+        for flow in &self.flows {
+            start_flow(writes.commit(), flow.clone());
         }
         if let Some(request) = &self.founded {
             list(writes.commit(), self.room_id, request);
@@ -375,111 +356,60 @@ impl<'a> Planner<'a> {
         desk.head = desk.head.successor();
         let commit = writes.finish(&desk.head)?;
         desk.known = Known::Planned(desk.head.clone());
-        Ok(Some(commit))
+        Ok(Commits {
+            parts,
+            commit: Some(commit),
+            roots,
+        })
+    }
+
+    /// Puts nodes into the commit, or into parts before it if they are too many.
+    fn put_nodes(&self, writes: &mut RoomWrites, nodes: Vec<(NodeHash, Bytes)>) -> Vec<Commit> {
+        let bytes: usize = nodes.iter().map(|(_, bytes)| bytes.len()).sum();
+        if bytes <= NODES_BYTES_MAX {
+            writes.nodes(nodes);
+            return Vec::new();
+        }
+        let mut parts = PartWrites::new(self.room_id);
+        let mut full = Vec::new();
+        for (hash, bytes) in nodes {
+            parts.node(hash, bytes);
+            full.extend(parts.take_full());
+        }
+        full.extend(parts.finish());
+        full
+    }
+
+    fn put_received(&self, writes: &mut RoomWrites) {
+        let received = &self.received;
+        for (target, by) in &received.due {
+            await_target(writes.commit(), self.room_id, *target, *by);
+        }
+        for target in &received.came {
+            forget_target(writes.commit(), self.room_id, *target);
+        }
+        for (missing, depth) in &received.gaps {
+            writes.open_gap(*missing, *depth);
+        }
+        for found in &received.found {
+            writes.close_gap(*found);
+        }
+        for staged in &received.unstaged {
+            writes.unstage(staged);
+        }
+        if let Some(epoch) = received.dropped_rows {
+            writes.drop_rows(epoch);
+        }
     }
 
     fn new_event<'p>(&self, planned: &'p Planned) -> NewEvent<'p> {
         NewEvent {
             pdu: &planned.pdu,
-            place: Place::New(planned.state_before),
-            acceptance: Acceptance::Accepted,
+            place: planned.place,
+            acceptance: planned.acceptance,
             auth_depth: planned.auth_depth,
-            received_ts: self.now_ms,
-            known: false,
+            received_ts: planned.received_ts.unwrap_or(self.now_ms),
+            known: planned.known,
         }
     }
-}
-
-impl Founding {
-    fn append(&self, change: Change) -> Append {
-        let sender = self.request.creator.clone();
-        Append {
-            sender,
-            change,
-            txn: None,
-            timestamp_ms: None,
-        }
-    }
-}
-
-/// Whether the alias that the new room is to have belongs to a room already.
-async fn alias_is_taken(snapshot: &dyn Snapshot, request: &CreateRoom) -> Result<bool, RoomError> {
-    match &request.alias {
-        Some(alias) => Ok(alias_seen(snapshot, alias).await?.row.is_some()),
-        None => Ok(false),
-    }
-}
-
-/// Puts a new room where it is to be found. If somebody has claimed the alias since it was looked
-/// for, the commit does not apply.
-fn list(commit: &mut Commit, room_id: &RoomId, request: &CreateRoom) {
-    if let Some(alias) = &request.alias {
-        claim_alias(commit, alias, room_id, &request.creator);
-    }
-    if request.published {
-        publish(commit, room_id, true);
-    }
-}
-
-/// The room as the database has it; `None` if it has none.
-async fn load(reader: &RoomReader<'_>, room_id: &RoomId) -> Result<Option<Desk>, RoomError> {
-    let seen = reader.head_seen().await?;
-    let Some(head) = seen.row.clone() else {
-        return Ok(None);
-    };
-    let rules = rules_of(&head)?;
-    let room_id: OwnedRoomId = room_id.to_owned();
-    let mut desk = Desk::new(room_id, rules, head);
-    desk.known = Known::Read(seen);
-    Ok(Some(desk))
-}
-
-/// Takes in these entries of the state, and the events that they name.
-async fn gather_entries(
-    desk: &mut Desk,
-    reader: &RoomReader<'_>,
-    tuples: &[StateTuple],
-) -> Result<(), RoomError> {
-    let root = desk.head.state;
-    let states = reader.states();
-    states.gather(&mut desk.working, &[root], tuples).await?;
-    let named: BTreeSet<_> = tuples
-        .iter()
-        .filter_map(|tuple| desk.entry(tuple).ok().flatten())
-        .filter(|hash| !desk.holds(*hash))
-        .collect();
-    gather_events(desk, reader, &named.into_iter().collect::<Vec<_>>()).await
-}
-
-/// The rules of the room's version.
-pub(crate) fn rules_of(head: &RoomHead) -> Result<&'static RoomRules, RoomError> {
-    let version = RoomVersionId::try_from(&*head.room_version)
-        .map_err(|_| RoomError::UnsupportedVersion(head.room_version.to_string()))?;
-    RoomRules::new(&version).ok_or_else(|| RoomError::UnsupportedVersion(version.to_string()))
-}
-
-/// Takes in these events, which the state names.
-async fn gather_events(
-    desk: &mut Desk,
-    reader: &RoomReader<'_>,
-    hashes: &[EventHash],
-) -> Result<(), RoomError> {
-    if hashes.is_empty() {
-        return Ok(());
-    }
-    for (hash, stored) in hashes.iter().zip(reader.events(hashes).await?) {
-        let stored = stored.ok_or_else(|| {
-            RoomError::Fault(format!(
-                "{hash:?} is needed and not stored; check the database"
-            ))
-        })?;
-        let pdu = stored
-            .pdu(desk.rules)
-            .map_err(|error| RoomError::Fault(error.to_string()))?;
-        desk.shelve(Shelved {
-            pdu: Arc::new(pdu),
-            auth_depth: stored.row.auth_depth,
-        });
-    }
-    Ok(())
 }

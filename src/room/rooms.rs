@@ -15,8 +15,11 @@ use ruma_common::{OwnedRoomId, OwnedServerName, RoomId};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::bell::Inbounds;
+use crate::chore::Swept;
 use crate::create::CreateRoom;
 use crate::error::RoomError;
+use crate::hold::Holds;
 use crate::isolated::Isolated;
 use crate::job::{Append, Appended, Founding, Job, Reply, Txn};
 use crate::peers::{Keys, Peers};
@@ -50,6 +53,10 @@ pub(crate) struct Shared {
     pub(crate) peers: Arc<dyn Peers>,
     pub(crate) keys: Arc<dyn Keys>,
     workers: Mutex<BTreeMap<OwnedRoomId, mpsc::Sender<Job>>>,
+    /// Rooms into which parts of commits are being written.
+    pub(crate) holds: Holds,
+    /// Rooms whose staged events are worked on.
+    pub(crate) inbounds: Inbounds,
     /// The last timestamp given to a create event: no two rooms of this server are created in the
     /// same millisecond, for equal create events would be the same room (room version 12).
     last_founded_ms: AtomicU64,
@@ -86,6 +93,8 @@ impl Rooms {
             peers,
             keys,
             workers: Mutex::default(),
+            holds: Holds::default(),
+            inbounds: Inbounds::default(),
             last_founded_ms: AtomicU64::new(0),
         }))
     }
@@ -120,6 +129,12 @@ impl Rooms {
             }
         }
         Err(RoomError::Busy)
+    }
+
+    /// Removes the room's state nodes that no event and no head refers to. Refused with
+    /// [`RoomError::Busy`] while a join or a fetch writes into the room.
+    pub async fn sweep(&self, room_id: &RoomId) -> Result<Swept, RoomError> {
+        self.ask(room_id, |reply| Job::Sweep { reply }).await
     }
 
     /// How many rooms are being worked on.
@@ -158,7 +173,7 @@ impl Rooms {
         )
     }
 
-    async fn ask<T>(
+    pub(crate) async fn ask<T>(
         &self,
         room_id: &RoomId,
         job: impl FnOnce(Reply<T>) -> Job,
@@ -176,7 +191,7 @@ impl Shared {
     }
 
     /// Hands the job to the room's worker, which is started if it is not there.
-    fn post(self: &Arc<Self>, room_id: &RoomId, job: Job) -> Result<(), RoomError> {
+    pub(crate) fn post(self: &Arc<Self>, room_id: &RoomId, job: Job) -> Result<(), RoomError> {
         if self.env.shutdown.begun() {
             return Err(RoomError::Unavailable(
                 "the server is stopping; try again later".into(),

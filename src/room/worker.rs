@@ -10,12 +10,13 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use belfry_data::{BoxFuture, CommitError, Position};
+use belfry_data::{BoxFuture, Commit, CommitError, Engine, Position};
 use ruma_common::OwnedRoomId;
 use tokio::select;
 use tokio::sync::mpsc;
 
 use crate::batch::{Batch, TASKS_MAX, Task};
+use crate::chore::Chores;
 use crate::desk::Desk;
 use crate::error::RoomError;
 use crate::job::Job;
@@ -46,6 +47,7 @@ pub(crate) struct Worker {
     flights: VecDeque<Flight>,
     /// Jobs to be planned again, before any from the inbox.
     again: VecDeque<Task>,
+    chores: Chores,
 }
 
 /// What happened while the worker waited.
@@ -53,6 +55,7 @@ enum Turn {
     Landed(Result<Position, CommitError>),
     Job(Job),
     Again,
+    Chore,
     Idle,
     Stop,
 }
@@ -71,6 +74,7 @@ impl Worker {
             desk: None,
             flights,
             again,
+            chores: Chores::default(),
         }
     }
 
@@ -79,7 +83,12 @@ impl Worker {
         loop {
             match self.turn().await {
                 Turn::Landed(landed) => self.land(landed).await,
+                Turn::Job(Job::Sweep { reply }) => self.chores.sweep(&self.room_id, reply),
                 Turn::Job(job) => self.again.push_back(Task::new(job)),
+                Turn::Chore => {
+                    let (shared, room_id) = (&self.shared, &self.room_id);
+                    self.chores.step(shared, room_id, &mut self.desk).await;
+                }
                 Turn::Again => {
                     let task = self.again.pop_front();
                     let tasks = task.map(|task| self.take(task)).unwrap_or_default();
@@ -95,10 +104,19 @@ impl Worker {
     async fn turn(&mut self) -> Turn {
         let flying = self.flights.len();
         let next = self.again.front();
+        let calm = next.is_none() && self.inbox.is_empty();
+        let now = self.shared.env.clock.now();
+        // Chores wait for a pause, but not for ever; none comes between a commit and its end.
+        let chore_due = self.chores.due(self.desk.as_ref(), calm, now);
+        if chore_due && flying == 0 {
+            return Turn::Chore;
+        }
+        let next = next.filter(|_| !chore_due);
         if next.is_some_and(|task| flying == 0 || (task.shares_batch() && flying < FLIGHTS_MAX)) {
             return Turn::Again;
         }
-        let may_fly = flying < FLIGHTS_MAX && next.is_none();
+        let may_fly = flying < FLIGHTS_MAX && next.is_none() && !chore_due;
+        let chore_at = self.chores.next_at(self.desk.as_ref());
         let env = &self.shared.env;
         let flying = self.flights.front_mut();
         let waits = flying.is_none();
@@ -113,7 +131,10 @@ impl Worker {
             landed = landing => Turn::Landed(landed),
             () = env.shutdown.wait() => Turn::Stop,
             Some(job) = self.inbox.recv(), if may_fly => Turn::Job(job),
-            () = env.clock.sleep(IDLE_AFTER), if waits => Turn::Idle,
+            () = env.clock.sleep_until(chore_at.unwrap_or(now)), if waits && chore_at.is_some() => {
+                Turn::Chore
+            }
+            () = env.clock.sleep(IDLE_AFTER), if waits && chore_at.is_none() => Turn::Idle,
         }
     }
 
@@ -152,11 +173,19 @@ impl Worker {
         let planner = Planner::new(&self.shared, &self.room_id, pending);
         let Plan {
             batch,
+            parts,
             commit,
+            roots,
             left,
         } = planner.plan(&mut self.desk, tasks).await;
         for task in left.into_iter().rev() {
             self.again.push_front(task);
+        }
+        self.chores.committed(&roots);
+        let engine = Arc::clone(&self.shared.engine);
+        if let Err(error) = apply(&*engine, parts).await {
+            self.desk = None;
+            return batch.refuse(&error.into());
         }
         let commit: BoxFuture<'static, _> = match commit {
             Some(commit) => self.shared.engine.commit(commit),
@@ -186,6 +215,7 @@ impl Worker {
     /// The room is not as this worker thought: everything that is not durable is planned anew.
     async fn start_over(&mut self, mut tasks: Vec<Task>) {
         self.desk = None;
+        self.chores.give_up();
         while let Some(Flight { batch, commit }) = self.flights.pop_front() {
             match commit.await {
                 // Planned on what was not applied, it can only have been without effect.
@@ -250,4 +280,12 @@ impl Worker {
             failed = Some(error);
         }
     }
+}
+
+/// Applies what must be there before a commit: only that of a batch that flies alone.
+async fn apply(engine: &dyn Engine, parts: Vec<Commit>) -> Result<(), CommitError> {
+    for part in parts {
+        engine.commit(part).await?;
+    }
+    Ok(())
 }

@@ -1,0 +1,59 @@
+//! Events of other servers on their way into a room, and what became of them.
+//!
+//! It exists so that whoever prepares events (inbound transactions, joins) and the room's worker
+//! speak of the same values. It knows nothing of how events are come by and how they are judged.
+
+use std::sync::Arc;
+
+use belfry_data::{Acceptance, Root, StagedEvent};
+use belfry_event::{EventHash, Pdu, RoomRules};
+
+/// Events that one delivery holds.
+pub(crate) const DELIVERY_EVENTS_MAX: usize = 20;
+/// Bytes of JSON that one delivery holds, unless its only event is longer.
+pub(crate) const DELIVERY_BYTES_MAX: usize = 256 * 1024;
+
+/// Where the state before an event is known from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ground {
+    /// Its previous events, which are all stored.
+    PrevEvents,
+    /// Another server told it; its nodes and events are stored. Previous events may be missing.
+    Told(Root),
+    /// The same, of a join by which this server comes into the room, or into it again: what the
+    /// server knew of the room's present says nothing.
+    Joined(Root),
+    /// Another server told it of an event before what is known of the room.
+    Backfilled(Root),
+}
+
+/// An event with the right form, hash and signatures, to be judged and stored.
+#[derive(Debug, Clone)]
+pub(crate) struct Arrival {
+    pub(crate) pdu: Arc<Pdu>,
+    pub(crate) ground: Ground,
+    /// If it waited in the database, the row to take off.
+    pub(crate) staged: Option<StagedEvent>,
+}
+
+/// Events for the room's worker, each after those that it refers to.
+#[derive(Debug, Clone)]
+pub(crate) struct Delivery {
+    pub(crate) rules: &'static RoomRules,
+    pub(crate) arrivals: Vec<Arrival>,
+    /// Staged events that are dropped.
+    pub(crate) dropped: Vec<StagedEvent>,
+}
+
+/// What became of an event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// It is stored with this verdict, and the reason if that is not acceptance.
+    Judged(Acceptance, Option<String>),
+    /// It was stored before.
+    Known(Acceptance),
+    /// These events must be stored first.
+    Waits(Vec<EventHash>),
+    /// Judging it takes more than the budget: it stays where it is.
+    Stuck(String),
+}
