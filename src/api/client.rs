@@ -9,23 +9,35 @@ pub(crate) mod device;
 pub(crate) mod directory;
 pub(crate) mod discovery;
 pub(crate) mod filter;
+pub(crate) mod knock;
 pub(crate) mod media;
 pub(crate) mod membership;
+pub(crate) mod openid;
 pub(crate) mod passing;
 pub(crate) mod profile;
 pub(crate) mod push_rule;
 pub(crate) mod reading;
 pub(crate) mod register;
 pub(crate) mod relation;
+pub(crate) mod report;
 pub(crate) mod room;
 pub(crate) mod server;
 pub(crate) mod session;
+pub(crate) mod tag;
+pub(crate) mod thirdparty;
 mod uia;
+pub(crate) mod upgrade;
+pub(crate) mod voip;
+pub(crate) mod well_known;
 
 #[cfg(test)]
 mod account_data_tests;
 #[cfg(test)]
+mod account_data_tests;
+#[cfg(test)]
 mod account_tests;
+#[cfg(test)]
+mod act_tests;
 #[cfg(test)]
 mod directory_tests;
 #[cfg(test)]
@@ -41,6 +53,8 @@ mod reading_tests;
 #[cfg(test)]
 mod register_tests;
 #[cfg(test)]
+mod room_act_tests;
+#[cfg(test)]
 mod relation_tests;
 #[cfg(test)]
 mod room_tests;
@@ -48,3 +62,5 @@ mod room_tests;
 mod session_tests;
 #[cfg(test)]
 mod talk;
+#[cfg(test)]
+mod visibility_tests;

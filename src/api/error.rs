@@ -4,7 +4,9 @@
 //! text stays in the log: it may name files, keys or people.
 
 mod account;
+mod act;
 mod edge;
+mod media;
 mod policy;
 mod rate;
 mod room;
@@ -25,6 +27,7 @@ use ruma_common::api::{
     error::{Error, ErrorBody, ErrorKind, StandardErrorBody},
 };
 
+pub(crate) use act::InviteBlocked;
 pub use edge::EdgeError;
 use serde_json::{Value, json};
 

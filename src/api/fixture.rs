@@ -12,9 +12,12 @@ use std::{
 };
 
 use axum::{Router, body::Body};
+use belfry_blob::MemoryBlobs;
 use belfry_env::{Env, LeakCheck, Shutdown, SimulatedWall, Tasks};
 use belfry_event::SigningKey;
+use belfry_flow::Flows;
 use belfry_kv::{Engine, Memory};
+use belfry_media::{Media, MediaOptions};
 use belfry_policy::Rules;
 use belfry_room::{Identity, Rooms};
 use belfry_sync::Views;
@@ -42,8 +45,9 @@ use tower::ServiceExt as _;
 use tracing::{Event, Level, Metadata, Subscriber, field::Visit, span};
 
 use crate::{
-    About, Api,
+    About, Api, WellKnown,
     edge::{Edge, EdgeOptions, Peer, TrustedProxies},
+    federation::Federation,
     rate::RateOptions,
 };
 
@@ -86,19 +90,33 @@ impl TestApp {
     }
 
     pub(crate) fn with(registration: Registration) -> Self {
-        Self::made(registration, None)
+        Self::made(registration, None, Self::alone())
+    }
+
+    /// With other servers that are answered.
+    pub(crate) fn federated(federation: Federation) -> Self {
+        Self::made(Registration::Open, None, federation)
+    }
+
+    fn alone() -> Federation {
+        Federation::off(owned_server_name!("hs1"))
     }
 
     /// With closed registration, but for whoever knows the secret.
     pub(crate) fn with_shared_secret(secret: Option<SharedSecret>) -> Self {
-        Self::made(Registration::Closed, secret)
+        Self::made(Registration::Closed, secret, Self::alone())
     }
 
-    fn made(registration: Registration, shared_secret: Option<SharedSecret>) -> Self {
+    fn made(
+        registration: Registration,
+        shared_secret: Option<SharedSecret>,
+        federation: Federation,
+    ) -> Self {
         let log = Log::default();
         let guard = tracing::subscriber::set_default(log.clone());
         let env = Env::simulated(1, &SimulatedWall::at(1_700_000_000_000));
         let options = UserOptions {
+            presence: true,
             server_name: owned_server_name!("hs1"),
             registration,
             access_token_life: Some(Duration::from_mins(5)),
@@ -122,20 +140,34 @@ impl TestApp {
             ..env.clone()
         };
         let shared = Arc::clone(&engine) as Arc<dyn Engine>;
-        let views = Views::new(shared, lasting, options.server_name.clone(), [7; 16]);
+        let views = Views::new(shared, lasting.clone(), options.server_name.clone(), [7; 16]);
         let users = Users::new(engine.clone(), env.clone(), Arc::clone(&rules), options).unwrap();
+        let shared = Arc::clone(&engine) as Arc<dyn Engine>;
+        let flows = Flows::new(shared, lasting, rooms.clone(), users.clone());
         let edge = EdgeOptions {
             trusted_proxies: TrustedProxies(Vec::new()),
             rates: RateOptions::field_defaults(),
         };
+        let media = MediaOptions {
+            server_name: owned_server_name!("hs1"),
+            upload_bytes_max: 1 << 20,
+            user_bytes_max: Some(4 << 20),
+        };
+        let shared = Arc::clone(&engine) as Arc<dyn Engine>;
         let api = Api {
+            media: Media::new(shared, Arc::new(MemoryBlobs::default()), &env, media),
             edge: Edge::new(edge, env.clock.clone(), Shutdown::default()),
             users: users.clone(),
             rooms,
+            flows,
             views,
             rules,
+            federation,
             about: About {
                 default_room_version: RoomVersionId::V12,
+                unauthenticated_media: false,
+                well_known: WellKnown::NOTHING,
+                turn: None,
             },
         };
         Self {

@@ -1,5 +1,7 @@
 //! The route table: every endpoint that is served, with the body that it takes.
 
+mod acts;
+
 use axum::Router;
 
 use crate::{
@@ -32,6 +34,9 @@ pub fn router(api: Api) -> Router {
     if api.users.has_shared_secret() {
         routes = registration_by_secret(routes);
     }
+    if api.federation.is_on() {
+        routes = federation::routes(routes);
+    }
     routes.into_router(api)
 }
 
@@ -54,6 +59,7 @@ pub(crate) fn table() -> Routes<Api> {
     let routes = finding_rooms_and_users(routes);
     let routes = what_passes(routes);
     let routes = rooms(routes);
+    let routes = acts::add(routes);
     let routes = media::routes(routes);
     room_directory(routes)
 }

@@ -3,15 +3,20 @@
 use std::sync::Arc;
 
 use axum::extract::FromRef;
+use belfry_flow::Flows;
+use belfry_media::Media;
 use belfry_policy::Rules;
-use belfry_room::{Append, Change, Profile, Rooms, Txn};
+use belfry_room::{Append, Change, MemberAct, Profile, Rooms, Txn};
 use belfry_sync::Views;
 use belfry_user::{ProfileError, Requester, Users};
 use ruma_common::{OwnedEventId, RoomId, RoomVersionId, UserId};
 
 use crate::{
+    about::{Turn, WellKnown},
+    consent,
     edge::{Ctx, Door, Edge},
     error::ApiError,
+    federation::Federation,
 };
 
 /// The state of the router. Cheap to clone. A crate that handlers need is one more field here.
@@ -23,10 +28,16 @@ pub struct Api {
     pub users: Users,
     /// Rooms.
     pub rooms: Rooms,
+    /// Acts over several of them.
+    pub flows: Flows,
     /// Rooms as clients see them.
     pub views: Views,
+    /// Files.
+    pub media: Media,
     /// What policy decides by.
     pub rules: Arc<Rules>,
+    /// What answers other servers need.
+    pub federation: Federation,
     /// What clients are told of the server.
     pub about: About,
 }
@@ -36,7 +47,8 @@ pub struct Api {
 pub(crate) struct RoomDoor {
     pub(crate) rooms: Rooms,
     pub(crate) rules: Arc<Rules>,
-    users: Users,
+    pub(crate) flows: Flows,
+    pub(crate) users: Users,
 }
 
 impl RoomDoor {
@@ -54,9 +66,18 @@ impl RoomDoor {
             txn,
             timestamp_ms: None,
         };
+        if let Some(invited) = consent::invited(&append.change) {
+            consent::ask(&self.users, &invited, &requester.user_id).await?;
+        }
+        let comes = matches!(&append.change, Change::Member(it) if it.act == MemberAct::Join);
         let account = requester.account();
         let made = self.rooms.append_as(&self.rules, account, room_id, append);
-        Ok(made.await?.event_id)
+        let made = made.await?.event_id;
+        if comes {
+            // What somebody had in the room's predecessor follows them.
+            self.flows.resume();
+        }
+        Ok(made)
     }
 
     /// What member events show of a user; nothing of users that this server does not have.
@@ -100,6 +121,7 @@ impl FromRef<Api> for RoomDoor {
         Self {
             rooms: api.rooms.clone(),
             rules: Arc::clone(&api.rules),
+            flows: api.flows.clone(),
             users: api.users.clone(),
         }
     }
@@ -110,6 +132,12 @@ impl FromRef<Api> for RoomDoor {
 pub struct About {
     /// The version of rooms whose creator names none.
     pub default_room_version: RoomVersionId,
+    /// Whether files are shown to whoever knows their URI, without a token (frozen by the spec).
+    pub unauthenticated_media: bool,
+    /// What is told at well-known URIs.
+    pub well_known: WellKnown,
+    /// Where calls find a way through firewalls.
+    pub turn: Option<Turn>,
 }
 
 macro_rules! handles {
@@ -122,7 +150,7 @@ macro_rules! handles {
     )+};
 }
 
-handles!(edge: Edge, users: Users, about: About);
+handles!(edge: Edge, users: Users, flows: Flows, about: About);
 
 impl Door for Api {
     fn edge(&self) -> &Edge {

@@ -131,6 +131,7 @@ async fn files_survive_a_restart_and_unfinished_ones_do_not() {
     std::mem::forget(upload);
     assert_eq!(unfinished(&folder), 1);
     let files = Files::open(folder.path()).unwrap();
+    files.remove_unfinished().unwrap();
     assert_eq!(unfinished(&folder), 0);
     assert_eq!(files.list(None).await.unwrap(), [kept.id]);
 }

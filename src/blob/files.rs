@@ -1,8 +1,7 @@
 //! Blobs as files: `ab/cdef…` below the store's folder, named by their hash in hexadecimal.
 //!
-//! A blob is written to `unfinished/N`, synced, renamed to its place, and the folder synced. Files
-//! of `unfinished` that a crash left are removed when the store is opened. Knows nothing of who
-//! else uses the folder: whoever opens it sees to it that it is alone.
+//! A blob is written to `unfinished/N`, synced, renamed to its place, and the folder synced. Knows
+//! nothing of who else uses the folder: whoever opens it sees to it that it is alone.
 
 use std::{
     fs, io,
@@ -47,14 +46,19 @@ impl Files {
     /// Opens the folder, which is made if it is absent, for its owner only.
     pub fn open(folder: impl Into<PathBuf>) -> io::Result<Self> {
         let folder = folder.into();
-        let unfinished = folder.join(UNFINISHED);
-        private_folder(&unfinished)?;
-        for entry in fs::read_dir(&unfinished)? {
-            fs::remove_file(entry?.path())?;
-        }
+        private_folder(&folder.join(UNFINISHED))?;
         sync_folder(&folder)?;
         let next = AtomicU64::new(0);
         Ok(Self(Arc::new(Store { folder, next })))
+    }
+
+    /// Removes what a crash left unfinished. To be called before the first blob is begun, by
+    /// whoever is certain to be alone in the folder.
+    pub fn remove_unfinished(&self) -> io::Result<()> {
+        for entry in fs::read_dir(self.0.folder.join(UNFINISHED))? {
+            fs::remove_file(entry?.path())?;
+        }
+        Ok(())
     }
 }
 

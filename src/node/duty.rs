@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use belfry_data::{AgeRow, Commit, CommitError, Database, EXPIRE_MAX, ReadError};
 use belfry_env::{Age, Env, WallWatch};
+use belfry_flow::Flows;
 
 /// How often expired rows are looked for.
 pub const EXPIRY_INTERVAL: Duration = Duration::from_mins(1);
@@ -15,6 +16,9 @@ pub const EXPIRY_STEPS_MAX: usize = 100;
 /// How often the installation's age is stored. A crash loses that much of it, and gets it back
 /// from the wall clock.
 pub const AGE_INTERVAL: Duration = Duration::from_mins(1);
+
+/// How often flows are looked for that nobody told of.
+pub const FLOWS_INTERVAL: Duration = Duration::from_mins(1);
 
 /// Why a duty was not done this time.
 #[derive(Debug, thiserror::Error)]
@@ -35,10 +39,22 @@ pub(crate) async fn resume_age(env: &Env, database: &Database) -> Result<(), Rea
 }
 
 /// Starts all duties.
-pub(crate) fn start(env: &Env, database: &Database) {
+pub(crate) fn start(env: &Env, database: &Database, flows: &Flows) {
     let spawn = &env.tasks;
     spawn.spawn("expiry", expire(env.clone(), database.clone()));
     spawn.spawn("age", keep_age(env.clone(), database.clone()));
+    spawn.spawn("flow watch", resume_flows(env.clone(), flows.clone()));
+}
+
+/// Goes on with what was begun and not done: at start, and for those whose beginning nobody told of,
+/// as when a command closes an account.
+async fn resume_flows(env: Env, flows: Flows) {
+    loop {
+        flows.resume();
+        if !rest(&env, FLOWS_INTERVAL).await {
+            return;
+        }
+    }
 }
 
 /// Removes rows whose time is up, round after round.

@@ -4,14 +4,16 @@ use std::{sync::Arc, time::Duration};
 
 use axum::body::Body;
 use belfry_api::{
-    About,
+    About, WellKnown,
     edge::{EdgeOptions, Peer, TrustedProxies},
     rate::RateOptions,
 };
+use belfry_blob::MemoryBlobs;
 use belfry_data::Engine;
 use belfry_env::{Env, SimulatedWall};
 use belfry_event::SigningKey;
 use belfry_kv::{Direction, Memory, Range};
+use belfry_media::MediaOptions;
 use belfry_policy::Rules;
 use belfry_user::{NewAccount, NewDevice, PasswordOptions, Registration, UserOptions};
 use http::{Request, StatusCode, header};
@@ -28,6 +30,7 @@ pub(crate) fn options(server_name: &str) -> NodeOptions {
         signing_key: SigningKey::from_seed(&[7; 32], "test").unwrap(),
         rules: Rules::default(),
         users: UserOptions {
+            presence: true,
             server_name: OwnedServerName::try_from(server_name).unwrap(),
             registration: Registration::Open,
             access_token_life: Some(Duration::from_hours(60 * 24)),
@@ -41,12 +44,21 @@ pub(crate) fn options(server_name: &str) -> NodeOptions {
             },
             shared_secret: None,
         },
+        blobs: Arc::new(MemoryBlobs::default()),
+        media: MediaOptions {
+            server_name: OwnedServerName::try_from(server_name).unwrap(),
+            upload_bytes_max: 1 << 20,
+            user_bytes_max: None,
+        },
         edge: EdgeOptions {
             trusted_proxies: TrustedProxies(Vec::new()),
             rates: RateOptions::field_defaults(),
         },
         about: About {
             default_room_version: RoomVersionId::V12,
+            unauthenticated_media: false,
+            well_known: WellKnown::NOTHING,
+            turn: None,
         },
     }
 }

@@ -3,9 +3,11 @@
 use std::{sync::Arc, time::Duration};
 
 use axum::Router;
-use belfry_api::{Api, edge::Edge};
+use belfry_api::{Api, edge::Edge, federation::Federation};
 use belfry_data::{Database, Engine, Incarnation, OpenError};
 use belfry_env::{Env, Stopped};
+use belfry_media::Media;
+use belfry_flow::Flows;
 use belfry_room::{Identity, Rooms};
 use belfry_sync::Views;
 use belfry_user::Users;
@@ -43,10 +45,13 @@ impl Node {
             signing_key,
             rules,
             users,
+            blobs,
+            media,
             edge,
             about,
         } = options;
         let server_name = users.server_name.clone();
+        let federated_as = server_name.clone();
         let incarnation = Incarnation(env.random.bytes());
         let database = belfry_data::open(Arc::clone(&engine), &server_name, incarnation).await?;
         // First of all: what the crates above hand out expires by it.
@@ -58,20 +63,31 @@ impl Node {
             server_name,
             key: signing_key,
         };
+        let users = Users::new(Arc::clone(&engine), env.clone(), Arc::clone(&rules), users)?;
+        let views_name = identity.server_name.clone();
+        let rooms = Rooms::new(Arc::clone(&engine), env.clone(), identity);
         let api = Api {
-            users: Users::new(Arc::clone(&engine), env.clone(), Arc::clone(&rules), users)?,
+            flows: Flows::new(
+                Arc::clone(&engine),
+                env.clone(),
+                rooms.clone(),
+                users.clone(),
+            ),
+            users,
             views: Views::new(
                 Arc::clone(&engine),
                 env.clone(),
-                identity.server_name.clone(),
+                views_name,
                 database.incarnation().0,
             ),
-            rooms: Rooms::new(engine, env.clone(), identity),
+            media: Media::new(engine, blobs, &env, media),
+            rooms,
             edge: Edge::new(edge, env.clock.clone(), env.shutdown.clone()),
             rules,
+            federation: Federation::off(federated_as),
             about,
         };
-        duty::start(&env, &database);
+        duty::start(&env, &database, &api.flows);
         Ok(Self { env, database, api })
     }
 

@@ -1,7 +1,11 @@
 //! What a node is told: the options of each crate, in one place, none with a default.
 
+use std::sync::Arc;
+
 use belfry_api::{About, edge::EdgeOptions};
+use belfry_blob::Blobs;
 use belfry_event::SigningKey;
+use belfry_media::MediaOptions;
 use belfry_policy::Rules;
 use belfry_user::UserOptions;
 
@@ -14,6 +18,10 @@ pub struct NodeOptions {
     pub rules: Rules,
     /// Accounts; names the server.
     pub users: UserOptions,
+    /// Where files are kept.
+    pub blobs: Arc<dyn Blobs>,
+    /// Limits of files.
+    pub media: MediaOptions,
     /// Proxies and rate limits.
     pub edge: EdgeOptions,
     /// What clients are told of the server.

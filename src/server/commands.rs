@@ -4,11 +4,13 @@
 //! if no server runs; the words are the same either way.
 
 use std::{
+    sync::Arc,
     io::{self, BufRead, Read},
     path::{self, Path, PathBuf},
     time::Duration,
 };
 
+use belfry_blob::MemoryBlobs;
 use belfry_env::{Clock, Env, Random};
 use tokio::runtime::{Builder, Runtime};
 
@@ -180,7 +182,8 @@ fn act_alone(
         files: OpenFiles::claim()?,
     };
     let key = signing_key::load(&config.signing_key_file())?;
-    let options = options::node(config, key);
+    // No command reads or writes files of users.
+    let options = options::node(config, key, Arc::new(MemoryBlobs::default()));
     let (node, database) = Database::open_node(config, &env, &surroundings, options)?;
     let answer = runtime.block_on(async {
         let answer = accounts::perform(node.users(), &env.random, request).await;

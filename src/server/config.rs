@@ -22,7 +22,7 @@ pub(crate) use self::{
     keys::{Config, Log, RateLimits},
     sample::sample,
     secret::Secret,
-    value::{Format, Level, Publishing, RateLimit, Registration},
+    value::{Format, Level, Publishing, RateLimit, Refusing, Registration},
 };
 use crate::message::Message;
 
@@ -44,6 +44,12 @@ impl Config {
     /// The folder that is the database engine's alone.
     pub(crate) fn database_folder(&self) -> PathBuf {
         self.general.data_folder.join("db")
+    }
+
+    /// The folder of users' files.
+    pub(crate) fn media_folder(&self) -> PathBuf {
+        let own = || self.general.data_folder.join("media");
+        self.media.folder.clone().unwrap_or_else(own)
     }
 
     /// Where the signing key is, or will be at first start.

@@ -13,6 +13,7 @@ mod data_folder;
 mod database;
 mod exit;
 mod listen;
+mod media_folder;
 mod message;
 mod open_files;
 mod operation;

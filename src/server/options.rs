@@ -3,10 +3,10 @@
 //! It exists so that no crate below knows of configuration files, and so that a limit or a default
 //! of theirs that the configuration repeats is held equal by a test.
 
-use std::{thread, time::Duration};
+use std::{sync::Arc, thread, time::Duration};
 
 use crate::{
-    config::{self, Config, Publishing, RateLimit, RateLimits, Secret},
+    config::{self, Config, Publishing, RateLimit, RateLimits, Refusing, Secret},
     message::Message,
 };
 use belfry_api::{
@@ -14,7 +14,9 @@ use belfry_api::{
     edge::{EdgeOptions, TrustedProxies},
     rate::{Limit, Rate, RateOptions},
 };
+use belfry_blob::Blobs;
 use belfry_event::SigningKey;
+use belfry_media::MediaOptions;
 use belfry_node::NodeOptions;
 use belfry_policy::{Action, DEFAULT_CLASS, MEMBER, Rules};
 use belfry_user::{PasswordOptions, Registration, SharedSecret, UserOptions};
@@ -25,18 +27,33 @@ const PASSWORD_LANES: u32 = 1;
 const PASSWORD_WAITING_MAX: usize = 64;
 
 /// What the node is told.
-pub(crate) fn node(config: &Config, signing_key: SigningKey) -> NodeOptions {
+pub(crate) fn node(
+    config: &Config,
+    signing_key: SigningKey,
+    blobs: Arc<dyn Blobs>,
+) -> NodeOptions {
     NodeOptions {
         signing_key,
         rules: rules(config.rooms.directory_publishing),
         users: users(config),
+        blobs,
+        media: media(config),
         edge: EdgeOptions {
             trusted_proxies: TrustedProxies(config.listen.trusted_proxies.clone()),
             rates: rates(&config.rate_limits),
         },
         about: About {
             default_room_version: config.rooms.default_version.clone(),
+            unauthenticated_media: config.media.without_token == Refusing::Allow,
         },
+    }
+}
+
+fn media(config: &Config) -> MediaOptions {
+    MediaOptions {
+        server_name: config.general.server_name.clone(),
+        upload_bytes_max: config.media.upload_mib_max.get() << 20,
+        user_bytes_max: config.media.user_mib_max.map(|max| max.get() << 20),
     }
 }
 
@@ -63,6 +80,7 @@ fn users(config: &Config) -> UserOptions {
     let accounts = &config.accounts;
     let minutes = accounts.access_token_life_minutes.get();
     UserOptions {
+        presence: true,
         server_name: config.general.server_name.clone(),
         registration: match accounts.registration {
             config::Registration::Closed => Registration::Closed,

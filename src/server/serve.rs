@@ -23,7 +23,7 @@ use crate::{
     control, data_folder,
     database::{Database, Surroundings},
     exit::{Exit, print},
-    listen,
+    listen, media_folder,
     message::Message,
     open_files::OpenFiles,
     operation::{Facts, Operations},
@@ -96,9 +96,13 @@ impl Server {
             random: &env.random,
             files,
         };
-        let mut options = options::node(config, key);
+        let files_of_users = media_folder::open(config)?;
+        let blobs = Arc::new(files_of_users.clone());
+        let mut options = options::node(config, key, blobs);
         options.users.shared_secret = options::shared_secret(config)?;
         let (node, database) = Database::open_node(config, env, &surroundings, options)?;
+        // The database is open, so nobody else uses the folders of this configuration.
+        media_folder::tidy(config, &files_of_users)?;
         let database = Arc::new(database);
         let control = Arc::new(control::Listener::bind(&config.general.data_folder)?);
         let sockets = listen(config, runtime)?;

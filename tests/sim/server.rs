@@ -7,13 +7,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use belfry_api::About;
+use belfry_api::{About, WellKnown};
 use belfry_api::edge::{EdgeOptions, TrustedProxies};
 use belfry_api::rate::{Limit, RateOptions};
 use belfry_data::{Engine, Incarnation, OpenError, open};
+use belfry_blob::MemoryBlobs;
 use belfry_env::{Env, SimulatedWall};
 use belfry_event::{KeyRing, SigningKey};
 use belfry_node::{Node, NodeOptions, StartError};
+use belfry_media::MediaOptions;
 use belfry_policy::Rules;
 use belfry_room::{Identity, Rooms};
 use belfry_user::{NewAccount, NewDevice, PasswordOptions, Registration, UserOptions};
@@ -162,6 +164,7 @@ impl Server {
             signing_key: self.key(),
             rules: Rules::default(),
             users: UserOptions {
+                presence: true,
                 server_name: self.name.clone(),
                 registration: Registration::Open,
                 access_token_life: None,
@@ -175,12 +178,21 @@ impl Server {
                 },
                 shared_secret: None,
             },
+            blobs: Arc::new(MemoryBlobs::default()),
+            media: MediaOptions {
+                server_name: self.name.clone(),
+                upload_bytes_max: 1 << 20,
+                user_bytes_max: None,
+            },
             edge: EdgeOptions {
                 trusted_proxies: TrustedProxies(Vec::new()),
                 rates,
             },
             about: About {
                 default_room_version: RoomVersionId::V12,
+                unauthenticated_media: false,
+                well_known: WellKnown::NOTHING,
+                turn: None,
             },
         }
     }

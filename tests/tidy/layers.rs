@@ -57,6 +57,12 @@ pub(crate) const LAYERS: &[Layer] = &[
     Layer::new(3, "media", &["blob", "data", "env", "policy"], &["kv"]),
     Layer::new(
         4,
+        "flow",
+        &["data", "env", "policy", "room", "user"],
+        &["event", "kv"],
+    ),
+    Layer::new(
+        4,
         "remote",
         &["data", "env", "event", "policy", "room", "user"],
         &["kv"],
@@ -64,14 +70,14 @@ pub(crate) const LAYERS: &[Layer] = &[
     Layer::new(
         5,
         "api",
-        &["env", "event", "policy", "room", "sync", "user"],
-        &["data", "kv"],
+        &["env", "event", "flow", "media", "policy", "room", "sync", "user"],
+        &["blob", "data", "kv"],
     ),
     Layer::new(
         6,
         "node",
         &[
-            "api", "data", "env", "event", "policy", "room", "sync", "user",
+            "api", "blob", "data", "env", "event", "flow", "media", "policy", "room", "sync", "user",
         ],
         &["kv"],
     ),
@@ -80,7 +86,7 @@ pub(crate) const LAYERS: &[Layer] = &[
         7,
         "server",
         &[
-            "api", "data", "env", "event", "kv", "kv-rocks", "node", "policy", "user",
+            "api", "blob", "data", "env", "event", "kv", "kv-rocks", "media", "node", "policy", "user",
         ],
         &[],
     ),
@@ -88,7 +94,7 @@ pub(crate) const LAYERS: &[Layer] = &[
         number: None,
         name: "tests",
         may: &[
-            "api", "data", "env", "event", "kv", "node", "policy", "room", "user",
+            "api", "blob", "data", "env", "event", "kv", "media", "node", "policy", "room", "user",
         ],
         dev: &["kv-rocks", "server"],
     },

@@ -39,6 +39,9 @@ impl Rule {
     /// An event's content: 64 KiB as canonical JSON, which escapes may make six times as long.
     pub const EVENT: Self = Self::new(512 * 1024, Empty::NotJson);
 
+    /// A transaction of another server: 50 events and 100 EDUs of 64 KiB, with escapes.
+    pub const TRANSACTION: Self = Self::new(16 * 1024 * 1024, Empty::NotJson);
+
     const fn new(bytes_max: usize, empty: Empty) -> Self {
         Self {
             bytes_max,
@@ -63,12 +66,12 @@ impl Rule {
     }
 
     /// Whether `{}` may be left out.
-    pub(super) fn takes_empty(self) -> bool {
+    pub(crate) fn takes_empty(self) -> bool {
         self.empty == Empty::Passes
     }
 
     /// Reads the body, or says why not before it has all arrived.
-    pub(super) async fn read(
+    pub(crate) async fn read(
         self,
         clock: &Clock,
         headers: &HeaderMap,

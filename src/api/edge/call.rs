@@ -45,7 +45,7 @@ where
         request: Request,
     ) -> Result<Self, ApiError> {
         let (mut parts, body) = request.into_parts();
-        let segments = path_segments(state, &mut parts).await?;
+        let segments = segments(state, &mut parts).await?;
         let auth = T::Authentication::authenticate(state, &ctx, &parts, rule).await?;
         let body = rule
             .read(state.edge().clock(), &parts.headers, body)
@@ -56,7 +56,10 @@ where
 }
 
 /// The path's variable segments, decoded, in path order.
-async fn path_segments<S: Door>(state: &S, parts: &mut Parts) -> Result<Vec<String>, EdgeError> {
+pub(crate) async fn segments<S: Door>(
+    state: &S,
+    parts: &mut Parts,
+) -> Result<Vec<String>, EdgeError> {
     let Ok(params) = RawPathParams::from_request_parts(parts, state).await else {
         return Err(EdgeError::PathNotText);
     };

@@ -20,7 +20,7 @@ pub enum JsonRefused {
 /// Walks the whole text: UTF-8, syntax, escapes, numbers that fit a double, at most 128 levels.
 /// The text must be an object, as the body of every Matrix endpoint is (an array would otherwise
 /// pass for an object's fields in order).
-pub(super) fn check_object(text: &[u8]) -> Result<(), JsonRefused> {
+pub(crate) fn check_object(text: &[u8]) -> Result<(), JsonRefused> {
     let object = serde_json::from_slice::<IsObject>(text);
     match object {
         Ok(IsObject(true)) => Ok(()),

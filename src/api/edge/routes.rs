@@ -151,6 +151,61 @@ impl<S: Door> Routes<S> {
         self
     }
 
+    /// Adds an endpoint that has no request type: the handler reads the request itself.
+    ///
+    /// # Panics
+    /// If the path is served already with the same method.
+    #[must_use]
+    pub(crate) fn serve_by<F, Fut>(
+        mut self,
+        method: &Method,
+        path: &'static str,
+        time_max: Duration,
+        handler: F,
+    ) -> Self
+    where
+        F: Fn(S, Ctx, Request) -> Fut + Clone + Send + Sync + 'static,
+        Fut: Future<Output = Result<JsonText, ApiError>> + Send,
+    {
+        let methods = MethodFilter::try_from(method.clone()).unwrap_or(MethodFilter::GET);
+        let route = on(
+            methods,
+            async move |State(state): State<S>, request: Request| {
+                let answer = |ctx, request| handler(state.clone(), ctx, request);
+                timed(&state, time_max, request, answer).await
+            },
+        );
+        self.router = self.router.route(path, route);
+        self.served.push((method.clone(), path));
+        self
+    }
+
+    /// Adds an endpoint that reads or writes more than fits in memory: it is given the request as it
+    /// is, and sees to authentication and to its own limits.
+    ///
+    /// # Panics
+    /// If the path is served already with the same method.
+    #[must_use]
+    pub fn serve_raw<E, Fut>(mut self, method: Method, path: &'static str, handler: E) -> Self
+    where
+        E: Fn(S, Ctx, Request) -> Fut + Clone + Send + Sync + 'static,
+        Fut: Future<Output = Result<Response, ApiError>> + Send,
+    {
+        let filter = MethodFilter::try_from(method.clone()).unwrap_or(MethodFilter::GET);
+        let serve = async move |State(state): State<S>, request: Request| {
+            let Some(ctx) = request.extensions().get::<Ctx>().cloned() else {
+                return ApiError::fault("a route stands outside the gate").into_response();
+            };
+            match handler(state, ctx, request).await {
+                Ok(response) => response,
+                Err(error) => error.into_response(),
+            }
+        };
+        self.router = self.router.route(path, on(filter, serve));
+        self.served.push((method, path));
+        self
+    }
+
     /// What is served so far: methods and path templates.
     pub fn served(&self) -> &[(Method, &'static str)] {
         &self.served
@@ -200,16 +255,31 @@ where
     T::Authentication: Authenticate,
     E: Endpoint<S, T, H>,
 {
+    let answer = |ctx, request| async move {
+        let call = Call::<T>::accept(state, rule, ctx, request).await?;
+        handler.answer(state, call).await
+    };
+    timed(state, time_max, request, answer).await
+}
+
+/// The answer, or that it took too long.
+async fn timed<S, R, Fut>(
+    state: &S,
+    time_max: Duration,
+    request: Request,
+    answer: impl FnOnce(Ctx, Request) -> Fut,
+) -> Response
+where
+    S: Door,
+    R: Answer,
+    Fut: Future<Output = Result<R, ApiError>>,
+{
     let Some(mut ctx) = request.extensions().get::<Ctx>().cloned() else {
         return ApiError::fault("a route stands outside the gate").into_response();
     };
     let clock = state.edge().clock();
     ctx.deadline = clock.now() + time_max;
-    let answer = async {
-        let call = Call::<T>::accept(state, rule, ctx, request).await?;
-        handler.answer(state, call).await
-    };
-    match clock.within(time_max, answer).await {
+    match clock.within(time_max, answer(ctx, request)).await {
         Ok(Ok(answer)) => answer.respond(),
         Ok(Err(error)) => error.into_response(),
         Err(_) => ApiError::from(EdgeError::Late).into_response(),

@@ -12,7 +12,7 @@ use ruma_common::{OwnedServerName, RoomVersionId};
 
 use super::{
     source::Source,
-    value::{Format, Level, Publishing, RateLimit, Raw, Registration, Whole},
+    value::{Format, Level, Publishing, Refusing, RateLimit, Raw, Registration, Whole},
 };
 
 /// A key as `config default` and "did you mean" see it.
@@ -111,6 +111,18 @@ sections! {
         default_version: RoomVersionId = Raw::Text("12"),
         /// Who may show rooms in the directory and give them aliases.
         directory_publishing: Publishing = Raw::Text("everybody"),
+    }
+
+    /// Files that users send.
+    media: Media = "media" {
+        /// Where they are kept, if not in the data folder.
+        folder: Option<PathBuf> = Raw::Unset { example: r#""/srv/belfry/media""# },
+        /// The largest file.
+        upload_mib_max: Whole<1, 102_400> = Raw::Number(100),
+        /// What one user may send all together.
+        user_mib_max: Option<Whole<1, 1_073_741_824>> = Raw::Unset { example: "10240" },
+        /// Whether files are shown to whoever knows their address.
+        without_token: Refusing = Raw::Text("refuse"),
     }
 
     /// How often things may happen.

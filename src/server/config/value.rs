@@ -292,6 +292,16 @@ words! {
 }
 
 words! {
+    /// What is done with a request that the spec advises against.
+    Refusing {
+        /// It is answered.
+        Allow = "allow",
+        /// It is refused.
+        Refuse = "refuse",
+    }
+}
+
+words! {
     /// Who may show rooms in the directory and give them aliases.
     Publishing {
         /// Every account, of rooms in which it has the power to.

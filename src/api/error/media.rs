@@ -1,0 +1,36 @@
+//! What media refuse.
+
+use std::time::Duration;
+
+use belfry_media::MediaError;
+use http::StatusCode as S;
+use ruma_common::api::error::ErrorKind as K;
+
+use super::{ApiError, Refusal};
+use crate::rate::Wait;
+
+/// How long to wait when too many pictures are waiting.
+const BUSY: Duration = Duration::from_secs(1);
+
+impl From<MediaError> for ApiError {
+    fn from(error: MediaError) -> Self {
+        use MediaError as E;
+        let text = error.to_string();
+        let (status, kind) = match error {
+            E::NotFound => (S::NOT_FOUND, K::NotFound),
+            E::NotYetUploaded => (S::GATEWAY_TIMEOUT, K::NotYetUploaded),
+            E::TooLarge(_) | E::TooManyPixels => (S::PAYLOAD_TOO_LARGE, K::TooLarge),
+            E::Quota(_) | E::NotYours => (S::FORBIDDEN, K::Forbidden),
+            E::AlreadyUploaded => (S::CONFLICT, K::CannotOverwriteMedia),
+            E::TooManyReserved => return Wait(BUSY).into(),
+            E::BadLabel(_) => (S::BAD_REQUEST, K::InvalidParam),
+            E::NotAPicture => (S::BAD_REQUEST, K::Unknown),
+            E::StoreFull => (S::INSUFFICIENT_STORAGE, K::Unknown),
+            E::Busy => return Wait(BUSY).into(),
+            E::Denied(denial) => return denial.into(),
+            E::Unavailable(cause) => return Self::unavailable(cause),
+            E::Broken(cause) => return Self::fault(cause),
+        };
+        Refusal::new(status, kind, text).into()
+    }
+}
