@@ -30,6 +30,14 @@ const FIRST_SERVER_CASES: [&str; 48] = [
     "AUTH-033", "AUTH-035", "AUTH-036", "AUTH-037", "AUTH-040", "AUTH-041", "AUTH-048", "AUTH-049",
 ];
 
+/// History, members, relations and directories of rooms. The list may only grow.
+const ROOMS_READING: &str = include_str!("../data/bad_inputs_rooms_reading.tsv");
+/// The cases that [`ROOMS_READING`] has covered once.
+const ROOMS_READING_CASES: [&str; 12] = [
+    "ROOM-059", "VIS-010", "VIS-013", "VIS-014", "VIS-015", "VIS-017", "VIS-018", "VIS-019",
+    "VIS-020", "VIS-021", "VIS-024", "VIS-029",
+];
+
 /// A line of a table: case, file, test.
 fn rows(table: &str) -> impl Iterator<Item = [&str; 3]> {
     let lines = table.lines().filter(|line| !line.starts_with('#'));
@@ -89,7 +97,7 @@ fn missing(table: &str) -> Vec<String> {
 
 #[test]
 fn every_test_that_covers_a_case_exists() {
-    for table in [GROUND, FIRST_SERVER] {
+    for table in [GROUND, FIRST_SERVER, ROOMS_READING] {
         let missing = missing(table);
         assert!(missing.is_empty(), "{missing:#?}");
     }
@@ -105,6 +113,13 @@ fn every_case_of_the_ground_is_covered() {
 fn every_case_of_the_first_server_is_covered() {
     let covered: BTreeSet<_> = rows(FIRST_SERVER).map(|[case, _, _]| case).collect();
     assert_eq!(covered, FIRST_SERVER_CASES.into());
+}
+
+#[test]
+fn no_case_of_reading_rooms_is_lost() {
+    let covered: BTreeSet<_> = rows(ROOMS_READING).map(|[case, _, _]| case).collect();
+    let lost = ROOMS_READING_CASES.iter().filter(|case| !covered.contains(*case));
+    assert_eq!(lost.count(), 0);
 }
 
 #[test]
