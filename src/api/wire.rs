@@ -1,6 +1,8 @@
 //! Request types of our own, where ruma has none or its parser does not do.
 
+pub(crate) mod account_data;
+mod legacy_auth;
 mod login;
 pub(crate) mod shared_secret;
 
-pub(crate) use login::Login;
+pub(crate) use {legacy_auth::LegacyAuth, login::Login};

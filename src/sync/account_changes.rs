@@ -19,6 +19,8 @@ const SINGLE_READS_MAX: usize = 4;
 /// Which account data changed behind a place.
 #[derive(Debug, Default)]
 pub(crate) struct AccountChanges {
+    /// Whether the client may know what was removed since, and must be told.
+    incremental: bool,
     global: BTreeSet<String>,
     rooms: BTreeMap<OwnedRoomId, BTreeSet<String>>,
 }
@@ -30,7 +32,10 @@ impl AccountChanges {
         user: &UserId,
         since: Option<Stamp>,
     ) -> Result<Self, Fault> {
-        let mut changes = Self::default();
+        let mut changes = Self {
+            incremental: since.is_some(),
+            ..Self::default()
+        };
         let mut after = since.unwrap_or(STAMP_FIRST);
         loop {
             let page = account::account_data_changes(snapshot, user, after).await?;
@@ -64,7 +69,8 @@ impl AccountChanges {
         user: &UserId,
         wanted: impl Fn(&str) -> bool,
     ) -> Result<EventList, Fault> {
-        read(snapshot, user, "", &self.global, wanted).await
+        let rows = read(snapshot, user, "", &self.global, wanted).await?;
+        Ok(list(&rows, self.incremental))
     }
 
     /// What changed in a room, as far as it is wanted.
@@ -76,7 +82,10 @@ impl AccountChanges {
         wanted: impl Fn(&str) -> bool,
     ) -> Result<EventList, Fault> {
         match self.rooms.get(room) {
-            Some(types) => read(snapshot, user, room.as_str(), types, wanted).await,
+            Some(types) => {
+                let rows = read(snapshot, user, room.as_str(), types, wanted).await?;
+                Ok(list(&rows, self.incremental))
+            }
             None => Ok(EventList::default()),
         }
     }
@@ -89,9 +98,12 @@ pub(crate) async fn all_in_room(
     room: &RoomId,
     wanted: impl Fn(&str) -> bool,
 ) -> Result<EventList, Fault> {
-    let rows = account::account_data_of(snapshot, user, room.as_str()).await?;
-    Ok(list(&rows, wanted))
+    let mut rows = account::account_data_of(snapshot, user, room.as_str()).await?;
+    rows.retain(|(event_type, _)| wanted(event_type));
+    Ok(list(&rows, false))
 }
+
+type Rows = Vec<(String, account::AccountDataRow)>;
 
 async fn read(
     snapshot: &dyn Snapshot,
@@ -99,23 +111,25 @@ async fn read(
     room: &str,
     types: &BTreeSet<String>,
     wanted: impl Fn(&str) -> bool,
-) -> Result<EventList, Fault> {
+) -> Result<Rows, Fault> {
     if types.len() > SINGLE_READS_MAX {
-        let rows = account::account_data_of(snapshot, user, room).await?;
-        let wanted = |event_type: &str| types.contains(event_type) && wanted(event_type);
-        return Ok(list(&rows, wanted));
+        let mut rows = account::account_data_of(snapshot, user, room).await?;
+        rows.retain(|(event_type, _)| types.contains(event_type) && wanted(event_type));
+        return Ok(rows);
     }
     let mut rows = Vec::new();
     for event_type in types.iter().filter(|event_type| wanted(event_type)) {
         let row = account::account_data(snapshot, user, room, event_type).await?;
         rows.extend(row.map(|row| (event_type.clone(), row)));
     }
-    Ok(list(&rows, |_| true))
+    Ok(rows)
 }
 
-fn list(rows: &[(String, account::AccountDataRow)], wanted: impl Fn(&str) -> bool) -> EventList {
+/// An empty content says that something was removed, which is no news to a new client (MSC3391).
+fn list(rows: &Rows, removed_too: bool) -> EventList {
     let mut list = EventList::default();
-    for (event_type, row) in rows.iter().filter(|(event_type, _)| wanted(event_type)) {
+    let told = |row: &account::AccountDataRow| removed_too || *row.content != *"{}";
+    for (event_type, row) in rows.iter().filter(|(_, row)| told(row)) {
         list.push(|out| {
             let mut object = Object::new(out);
             object.string("type", event_type);

@@ -16,6 +16,9 @@ pub const ACCOUNT_DATA_BYTES_MAX: usize = 90 * 1024;
 /// Types that other endpoints write, since the server acts on them.
 const MANAGED: [&str; 2] = ["m.fully_read", "m.push_rules"];
 
+/// The content of what was removed. The row stays, for the removal must be told to other devices.
+const REMOVED: &str = "{}";
+
 /// Longest event type.
 const EVENT_TYPE_BYTES_MAX: usize = 255;
 
@@ -52,7 +55,7 @@ impl From<ReadError> for AccountDataError {
 }
 
 impl Users {
-    /// The content of one piece of the requester's own, a JSON object.
+    /// The content of one piece of the requester's own, a JSON object; what is empty is not there.
     pub async fn account_data(
         &self,
         requester: &Requester,
@@ -67,11 +70,35 @@ impl Users {
         let room = room.map_or("", RoomId::as_str);
         let snapshot = self.0.store.snapshot().await?;
         let row = rows::account_data(&*snapshot, user_id, room, event_type).await?;
-        row.map(|row| row.content.into())
+        row.filter(|row| *row.content != *REMOVED)
+            .map(|row| row.content.into())
             .ok_or(AccountDataError::NotFound)
     }
 
-    /// Sets one piece of the requester's own. `content` is a JSON object.
+    /// Removes one piece of the requester's own, if there is one (MSC3391).
+    pub async fn remove_account_data(
+        &self,
+        requester: &Requester,
+        user_id: &UserId,
+        room: Option<&RoomId>,
+        event_type: &str,
+    ) -> Result<(), AccountDataError> {
+        check(event_type, REMOVED)?;
+        match self
+            .account_data(requester, user_id, room, event_type)
+            .await
+        {
+            Ok(_) => {
+                self.set_account_data(requester, user_id, room, event_type, REMOVED)
+                    .await
+            }
+            Err(AccountDataError::NotFound) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Sets one piece of the requester's own. `content` is a JSON object; an empty one removes what
+    /// was there (MSC3391).
     pub async fn set_account_data(
         &self,
         requester: &Requester,
@@ -85,6 +112,7 @@ impl Users {
             return Err(AccountDataError::NotYours);
         }
         check(event_type, content)?;
+        let content = if is_empty(content) { REMOVED } else { content };
         let row = AccountDataRow {
             content: content.into(),
         };
@@ -105,6 +133,14 @@ impl Users {
             }
         }
     }
+}
+
+fn is_empty(content: &str) -> bool {
+    let inside = content
+        .trim()
+        .strip_prefix('{')
+        .and_then(|rest| rest.strip_suffix('}'));
+    inside.is_some_and(|inside| inside.trim().is_empty())
 }
 
 fn check(event_type: &str, content: &str) -> Result<(), AccountDataError> {

@@ -10,6 +10,7 @@ use super::uia;
 use crate::{
     edge::{Call, Edge},
     error::{ApiError, EdgeError},
+    wire::LegacyAuth,
 };
 
 /// `GET /account/whoami`.
@@ -23,11 +24,11 @@ pub(crate) async fn whoami(call: Call<whoami::Request>) -> Result<whoami::Respon
 pub(crate) async fn change_password(
     edge: Edge,
     users: Users,
-    call: Call<change_password::Request>,
+    call: Call<LegacyAuth<change_password::Request>>,
 ) -> Result<change_password::Response, ApiError> {
     let requester = signed_in(call.auth)?;
     let operation = Operation::ChangePassword(requester.user_id.clone());
-    let request = call.request;
+    let LegacyAuth(request) = call.request;
     let proven = uia::prove(&edge, &users, &call.ctx, operation, request.auth).await?;
     users
         .change_password(&requester, &request.new_password, request.logout_devices)
@@ -40,11 +41,11 @@ pub(crate) async fn change_password(
 pub(crate) async fn deactivate(
     edge: Edge,
     users: Users,
-    call: Call<deactivate::Request>,
+    call: Call<LegacyAuth<deactivate::Request>>,
 ) -> Result<deactivate::Response, ApiError> {
     let requester = signed_in(call.auth)?;
     let operation = Operation::Deactivate(requester.user_id.clone());
-    let request = call.request;
+    let LegacyAuth(request) = call.request;
     let proven = uia::prove(&edge, &users, &call.ctx, operation, request.auth).await?;
     users.deactivate(&requester, request.erase).await?;
     users.finish_proof(&proven.session);

@@ -7,7 +7,11 @@ use ruma_client_api::config::{
 };
 use ruma_common::serde::Raw;
 
-use crate::{edge::Call, error::ApiError};
+use crate::{
+    edge::{Call, JsonText},
+    error::ApiError,
+    wire::account_data::{RemoveGlobal, RemoveInRoom},
+};
 
 /// `GET /user/{userId}/account_data/{type}`.
 pub(crate) async fn get_global(
@@ -62,4 +66,35 @@ pub(crate) async fn set_in_room(
         .set_account_data(&call.auth, user_id, room, &event_type, content)
         .await?;
     Ok(set_in_room::Response::new())
+}
+
+/// `DELETE /user/{userId}/account_data/{type}` (MSC3391).
+pub(crate) async fn remove_global(
+    users: Users,
+    call: Call<RemoveGlobal>,
+) -> Result<JsonText, ApiError> {
+    let RemoveGlobal {
+        user_id,
+        event_type,
+    } = call.request;
+    users
+        .remove_account_data(&call.auth, &user_id, None, &event_type)
+        .await?;
+    Ok(JsonText("{}".to_owned()))
+}
+
+/// `DELETE /user/{userId}/rooms/{roomId}/account_data/{type}` (MSC3391).
+pub(crate) async fn remove_in_room(
+    users: Users,
+    call: Call<RemoveInRoom>,
+) -> Result<JsonText, ApiError> {
+    let RemoveInRoom {
+        user_id,
+        room_id,
+        event_type,
+    } = call.request;
+    users
+        .remove_account_data(&call.auth, &user_id, Some(&room_id), &event_type)
+        .await?;
+    Ok(JsonText("{}".to_owned()))
 }

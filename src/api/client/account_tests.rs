@@ -47,6 +47,21 @@ async fn auth_023_and_028_password_is_changed_with_the_old_one() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_user_without_an_identifier_proves_as_well() {
+    let app = TestApp::new();
+    let alice = app.person("alice").await;
+    let path = "/_matrix/client/v3/account/password";
+    for (given, status) in [("wrong one", 401), ("wordpass", 200)] {
+        let auth = json!({"type": "m.login.password", "user": "@alice:hs1", "password": given});
+        let body = json!({"auth": auth, "new_password": "another one"}).to_string();
+        let (answered, answer, _) = app
+            .raw_from("192.0.2.1:1", ("POST", path), Some(&alice.token), body)
+            .await;
+        assert_eq!(answered, status, "{answer}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn password_needs_a_token() {
     let app = TestApp::new();
     let answer = app

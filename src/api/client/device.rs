@@ -13,6 +13,7 @@ use super::uia;
 use crate::{
     edge::{Call, Edge},
     error::ApiError,
+    wire::LegacyAuth,
 };
 
 /// `GET /devices`.
@@ -48,11 +49,12 @@ pub(crate) async fn rename(
 pub(crate) async fn delete(
     edge: Edge,
     users: Users,
-    call: Call<delete::Request>,
+    call: Call<LegacyAuth<delete::Request>>,
 ) -> Result<delete::Response, ApiError> {
-    let ids = [call.request.device_id];
+    let LegacyAuth(request) = call.request;
+    let ids = [request.device_id];
     let operation = deletion(&call.auth.user_id, &ids);
-    let proven = uia::prove(&edge, &users, &call.ctx, operation, call.request.auth).await?;
+    let proven = uia::prove(&edge, &users, &call.ctx, operation, request.auth).await?;
     users.delete_devices(&call.auth, &ids).await?;
     users.finish_proof(&proven.session);
     Ok(delete::Response::new())
@@ -62,11 +64,12 @@ pub(crate) async fn delete(
 pub(crate) async fn delete_many(
     edge: Edge,
     users: Users,
-    call: Call<delete_many::Request>,
+    call: Call<LegacyAuth<delete_many::Request>>,
 ) -> Result<delete_many::Response, ApiError> {
-    let ids = call.request.devices;
+    let LegacyAuth(request) = call.request;
+    let ids = request.devices;
     let operation = deletion(&call.auth.user_id, &ids);
-    let proven = uia::prove(&edge, &users, &call.ctx, operation, call.request.auth).await?;
+    let proven = uia::prove(&edge, &users, &call.ctx, operation, request.auth).await?;
     users.delete_devices(&call.auth, &ids).await?;
     users.finish_proof(&proven.session);
     Ok(delete_many::Response::new())

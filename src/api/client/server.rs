@@ -6,8 +6,10 @@ use ruma_client_api::discovery::{
     get_supported_versions as versions,
 };
 
+use serde_json::json;
+
 use crate::{
-    edge::Call,
+    edge::{Call, JsonText},
     error::ApiError,
     routes::{UNSTABLE_FEATURES, VERSIONS},
     state::About,
@@ -28,7 +30,7 @@ pub(crate) async fn versions(_: Call<versions::Request>) -> Result<versions::Res
 pub(crate) async fn capabilities(
     about: About,
     _: Call<capabilities::Request>,
-) -> Result<capabilities::Response, ApiError> {
+) -> Result<JsonText, ApiError> {
     let stable = capabilities::RoomVersionStability::Stable;
     let versions = RoomRules::all().map(|rules| (rules.version().clone(), stable.clone()));
     let mut answer = Capabilities::new();
@@ -36,5 +38,8 @@ pub(crate) async fn capabilities(
         capabilities::RoomVersionsCapability::new(about.default_room_version, versions.collect());
     answer.profile_fields = Some(capabilities::ProfileFieldsCapability::new(true));
     answer.thirdparty_id_changes = capabilities::ThirdPartyIdChangesCapability::new(false);
-    Ok(answer.into())
+    let mut answer = serde_json::to_value(&answer).map_err(ApiError::fault)?;
+    // What is as the specification has it without a word is left out by ruma, and missed by some.
+    answer["m.change_password"] = json!({"enabled": true});
+    Ok(JsonText(json!({"capabilities": answer}).to_string()))
 }
