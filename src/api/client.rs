@@ -33,8 +33,6 @@ pub(crate) mod well_known;
 #[cfg(test)]
 mod account_data_tests;
 #[cfg(test)]
-mod account_data_tests;
-#[cfg(test)]
 mod account_tests;
 #[cfg(test)]
 mod act_tests;
