@@ -55,6 +55,13 @@ impl SharedSecret {
     pub fn new(secret: &str) -> Option<Self> {
         (!secret.is_empty()).then(|| Self(Zeroizing::new(secret.as_bytes().to_vec())))
     }
+
+    /// The HMAC-SHA1 of a text under the secret; `None` never, for keys may be of any length.
+    pub(crate) fn mac(&self, text: &[u8]) -> Option<impl AsRef<[u8]> + use<>> {
+        let mut mac = Hmac::<Sha1>::new_from_slice(&self.0).ok()?;
+        mac.update(text);
+        Some(mac.finalize().into_bytes())
+    }
 }
 
 impl fmt::Debug for SharedSecret {

@@ -4,9 +4,9 @@
 //! Knows nothing of where the server is and of who may call.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use hmac::{Hmac, KeyInit as _, Mac as _};
 use ruma_common::UserId;
-use sha1::Sha1;
+
+use crate::shared_secret::SharedSecret;
 
 /// What a client signs in to a TURN server with.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,17 +17,12 @@ pub struct TurnCredentials {
     pub password: String,
 }
 
-/// Credentials for this user that are good until then, in seconds since the Unix epoch. `None` if
-/// the secret is none.
-pub fn turn_credentials(secret: &[u8], user: &UserId, until_s: u64) -> Option<TurnCredentials> {
-    if secret.is_empty() {
-        return None;
-    }
+/// Credentials for this user that are good until then, in seconds since the Unix epoch.
+pub fn turn_credentials(secret: &SharedSecret, user: &UserId, until_s: u64) -> TurnCredentials {
     let username = format!("{until_s}:{user}");
-    let mut mac = Hmac::<Sha1>::new_from_slice(secret).ok()?;
-    mac.update(username.as_bytes());
-    let password = STANDARD.encode(mac.finalize().into_bytes());
-    Some(TurnCredentials { username, password })
+    let mac = secret.mac(username.as_bytes());
+    let password = mac.map(|mac| STANDARD.encode(mac)).unwrap_or_default();
+    TurnCredentials { username, password }
 }
 
 #[cfg(test)]
@@ -39,9 +34,8 @@ mod tests {
     #[test]
     fn credentials_are_those_that_turn_servers_compute() {
         let user = user_id!("@alice:example.org");
-        let made = turn_credentials(b"north", user, 1_700_000_000).unwrap();
+        let made = turn_credentials(&SharedSecret::new("north").unwrap(), user, 1_700_000_000);
         assert_eq!(made.username, "1700000000:@alice:example.org");
         assert_eq!(made.password, "b7c/MWmorxmLryRFjaJYkUW5nOo=");
-        assert_eq!(turn_credentials(b"", user, 1), None);
     }
 }
