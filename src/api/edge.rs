@@ -28,11 +28,13 @@ use belfry_user::Requester;
 pub use address::{HOPS_MAX, Network, Peer, TrustedProxies};
 pub use authenticate::{Authenticate, Bearer, bearer};
 pub use body::{BODY_TIME_MAX, Rule};
+pub(crate) use call::segments;
 pub use call::{Call, SEGMENT_BYTES_MAX};
 pub use context::{Ctx, RequestId};
 pub use gate::REQUEST_ID;
 pub use json::JsonRefused;
-pub use routes::{Answer, Endpoint, JsonText, Routes};
+pub use routes::{Answer, Endpoint, JsonPieces, JsonText, Routes};
+pub(crate) use json::check_object;
 
 use crate::{
     error::ApiError,
