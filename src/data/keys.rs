@@ -14,6 +14,7 @@ pub(crate) mod golden;
 #[cfg(test)]
 mod keys_tests;
 mod list;
+mod member_log;
 mod one_time;
 mod rows;
 mod signing;
@@ -26,12 +27,16 @@ pub use backup::{
     put_backup, put_backup_session,
 };
 pub use dehydrated::{dehydrated_device, put_dehydrated_device};
-pub use device::{DevicesPage, KEYED_DEVICES_MAX, device_keys, device_keys_of, keyed_devices};
+pub use device::{
+    DevicesPage, KEYED_DEVICES_MAX, device_keys, device_keys_of, drop_device_keys, keyed_devices,
+};
 pub(crate) use device::{delete_device, delete_user};
 pub(crate) use list::note_devices;
 pub use list::{
     DEVICE_LIST_PAGE_MAX, DeviceListPage, device_list_changes, note_remote_device_list,
 };
+pub use member_log::{MEMBER_CHANGES_MAX, MemberChanges, member_changes};
+pub(crate) use member_log::{note_member, note_members};
 pub use one_time::{
     ClaimedKey, KeyPool, NewOneTimeKey, OneTimeKeyState, claim, fallback_keys, known_keys,
     oldest_keys, one_time_key_counts, put_fallback_key, put_one_time_key, use_fallback,
@@ -42,7 +47,7 @@ pub use rows::{
     ToDeviceRow,
 };
 pub use signing::{
-    StoredSignature, cross_signing, delete_signatures_on, put_signature, signatures_by,
+    StoredSignature, cross_signing, drop_own_signatures, put_signature, signatures_by,
 };
 pub use to_device::{
     Inbox, InboxMessage, InboxPage, NewMessage, Recipients, TO_DEVICE_PAGE_MAX, ToDeviceWrites,

@@ -186,7 +186,7 @@ pub(crate) static INBOUND_TXN: Table<(ServerKey, [u8; DIGEST_BYTES]), InboundTxn
     Table::new(ground(24, "inbound_txn", Shape::Point, Cold));
 
 /// How many tables there are.
-pub(crate) const TABLES: usize = 89;
+pub(crate) const TABLES: usize = 90;
 
 static KEYSPACES: [Keyspace; TABLES] = [
     *META.space(),
@@ -261,6 +261,7 @@ static KEYSPACES: [Keyspace; TABLES] = [
     *keys::TO_DEVICE.space(),
     *keys::SHARED_MESSAGE.space(),
     *keys::TO_DEVICE_COUNT.space(),
+    *keys::MEMBER_LOG.space(),
     *keys::BACKUP_VERSION.space(),
     *keys::BACKUP_SESSION.space(),
     *keys::DEHYDRATED.space(),

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use ruma_common::{OwnedServerName, RoomId, ServerName, UserId};
 
 use crate::{
+    keys::{note_member, note_members},
     column::{RoomKey, ServerKey, UserKey},
     reader::StoredEvent,
     relation::{relate, unrelate},
@@ -208,6 +209,7 @@ impl RoomWrites {
             let joined = after.and_then(|row| row.membership);
             self.count_server(user, change.before, joined);
             put_member(&mut self.commit, &self.local, &self.room, user, after);
+            note_member(&mut self.commit, &self.room, user, change.before, after);
         }
     }
 
@@ -222,6 +224,7 @@ impl RoomWrites {
         let key = (self.room.clone(),);
         ROOM_EPOCH.check_equals(&mut self.commit, &key, Some(built));
         ROOM_EPOCH.delete(&mut self.commit, &key);
+        note_members(&mut self.commit, &self.room);
     }
 
     /// Notes a missing event that an event of this depth refers to.

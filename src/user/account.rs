@@ -235,6 +235,7 @@ impl Users {
             for (id, device, _) in rows::devices(&*snapshot, user_id).await? {
                 change.delete_device(&id, &device);
             }
+            Self::drop_dehydrated(&*snapshot, &mut change, user_id).await?;
             change.delete_data();
             let user = user_id.to_owned();
             change.start_flow(FlowAct::LeaveRooms { user });

@@ -98,6 +98,7 @@ impl Users {
             let Some(name) = name else { return Ok(()) };
             device.display_name = Some(name.into());
             change.put_device(id, &device);
+            change.note_device(id);
             if self.0.store.commit(change.finish(), &mut tries).await? {
                 return Ok(());
             }

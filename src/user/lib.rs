@@ -27,6 +27,7 @@ mod push_rule;
 mod report;
 mod read_marker;
 mod requester;
+mod server_rule;
 mod session;
 mod shared_secret;
 mod store;

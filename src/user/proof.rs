@@ -160,7 +160,8 @@ impl Users {
             Operation::Register => Stage::RegistrationToken,
             Operation::ChangePassword(_)
             | Operation::Deactivate(_)
-            | Operation::DeleteDevices(..) => Stage::Password,
+            | Operation::DeleteDevices(..)
+            | Operation::ReplaceSigningKeys(_) => Stage::Password,
         };
         vec![vec![stage]]
     }
@@ -218,6 +219,7 @@ fn subject(operation: &Operation) -> Option<&UserId> {
         Operation::Register => None,
         Operation::ChangePassword(user_id)
         | Operation::Deactivate(user_id)
-        | Operation::DeleteDevices(user_id, _) => Some(user_id),
+        | Operation::DeleteDevices(user_id, _)
+        | Operation::ReplaceSigningKeys(user_id) => Some(user_id),
     }
 }

@@ -242,6 +242,9 @@ impl Users {
             current: pair,
             next: None,
         };
+        if before.is_none() {
+            change.note_device(id.as_str());
+        }
         if let Some(before) = before {
             before.hashes().for_each(|hash| change.delete_token(&hash));
             row.display_name = before.display_name.or(row.display_name);

@@ -32,6 +32,8 @@ pub enum Operation {
     Deactivate(OwnedUserId),
     /// Delete these devices of this account, in any order.
     DeleteDevices(OwnedUserId, BTreeSet<OwnedDeviceId>),
+    /// Replace the cross-signing keys of this account.
+    ReplaceSigningKeys(OwnedUserId),
 }
 
 /// One step of a flow.

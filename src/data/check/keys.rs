@@ -14,8 +14,8 @@ use crate::{
     column::UserKey,
     keys::tables::{
         BACKUP_SESSION, BACKUP_VERSION, CROSS_SIGNING, DEHYDRATED, DEVICE_KEYS, DEVICE_LIST_LOG,
-        FALLBACK_KEY, ONE_TIME_KEY, ONE_TIME_KEY_COUNT_ROWS, ONE_TIME_KEY_ID, SHARED_MESSAGE,
-        SIGNATURE, TO_DEVICE, TO_DEVICE_COUNT_ROWS,
+        FALLBACK_KEY, MEMBER_LOG, ONE_TIME_KEY, ONE_TIME_KEY_COUNT_ROWS, ONE_TIME_KEY_ID,
+        SHARED_MESSAGE, SIGNATURE, TO_DEVICE, TO_DEVICE_COUNT_ROWS,
     },
 };
 
@@ -25,6 +25,7 @@ pub(super) async fn check(engine: &dyn Engine, report: &mut Report) -> Result<()
     decode_all(engine, &FALLBACK_KEY, report).await?;
     decode_all(engine, &SIGNATURE, report).await?;
     decode_all(engine, &DEVICE_LIST_LOG, report).await?;
+    decode_all(engine, &MEMBER_LOG, report).await?;
     decode_all(engine, &SHARED_MESSAGE, report).await?;
     decode_all(engine, &TO_DEVICE, report).await?;
     decode_all(engine, &TO_DEVICE_COUNT_ROWS, report).await?;

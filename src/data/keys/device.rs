@@ -90,19 +90,31 @@ impl UserChange {
     }
 }
 
-/// Deletes all that a device has but its own row: keys, messages, signatures by its user.
-pub(crate) fn delete_device(commit: &mut Commit, user: &UserId, device: &str) {
-    let user = UserKey::from(user);
+/// Deletes a device's one-time and fallback keys and the user's signatures on it: they are of an
+/// identity that it has no longer.
+pub fn drop_device_keys(change: &mut UserChange, device: &str) {
+    let user = UserKey::from(change.id());
+    delete_keys(&mut change.commit, &user, device);
+}
+
+fn delete_keys(commit: &mut Commit, user: &UserKey, device: &str) {
     let prefix = (user.clone(), device.to_owned());
     DEVICE_KEYS.delete(commit, &prefix);
     ONE_TIME_KEY.delete_prefix(commit, &prefix);
     ONE_TIME_KEY_ID.delete_prefix(commit, &prefix);
     ONE_TIME_KEY_COUNT.delete_prefix(commit, &prefix);
     FALLBACK_KEY.delete_prefix(commit, &prefix);
+    let signed = (user.clone(), user.clone(), device.to_owned());
+    SIGNATURE.delete_prefix(commit, &signed);
+}
+
+/// Deletes all that a device has but its own row: keys, messages, signatures by its user.
+pub(crate) fn delete_device(commit: &mut Commit, user: &UserId, device: &str) {
+    let user = UserKey::from(user);
+    delete_keys(commit, &user, device);
+    let prefix = (user, device.to_owned());
     TO_DEVICE.delete_prefix(commit, &prefix);
     TO_DEVICE_COUNT.delete(commit, &prefix);
-    let signed = (user.clone(), user, device.to_owned());
-    SIGNATURE.delete_prefix(commit, &signed);
 }
 
 /// Deletes what belongs to a user and not to one of their devices.

@@ -1,18 +1,18 @@
 //! Samples of the rows of encryption; see `golden_tests`.
 
-use ruma_common::user_id;
+use ruma_common::{room_id, user_id};
 
 use super::{
     rows::{
         BackupSessionRow, BackupVersionRow, CrossSigningRow, DehydratedRow, DeviceKeysRow,
-        DeviceListRow, FallbackKeyRow, OneTimeKeyIdRow, OneTimeKeyRow, SharedMessageRow,
-        SignatureRow, ToDeviceRow,
+        DeviceListRow, FallbackKeyRow, MemberLogRow, OneTimeKeyIdRow, OneTimeKeyRow,
+        SharedMessageRow, SignatureRow, ToDeviceRow,
     },
     tables::*,
 };
 use crate::{
     STAMP_FIRST, STAMP_LAST,
-    column::UserKey,
+    column::{RoomKey, UserKey},
     golden_tests::{Sample, sample},
     rows::GlobalRow,
     tables::GLOBAL_LOG,
@@ -20,6 +20,10 @@ use crate::{
 
 fn alice() -> UserKey {
     UserKey::from(user_id!("@alice:a.org"))
+}
+
+fn room() -> RoomKey {
+    RoomKey::from(room_id!("!r:a.org"))
 }
 
 fn device() -> (UserKey, String) {
@@ -87,6 +91,7 @@ fn list_samples() -> Vec<Sample> {
         user: "@alice:a.org".into(),
         device: device.map(Into::into),
         stream_id: 300,
+        only: device.is_none().then(|| "@b:a.org".into()),
     };
     let signature = (alice(), alice(), "D".to_owned(), "ed25519:M".to_owned());
     vec![
@@ -151,6 +156,18 @@ fn message_samples() -> Vec<Sample> {
     vec![
         sample(&TO_DEVICE, &at(STAMP_FIRST), &whole),
         sample(&TO_DEVICE, &at(STAMP_LAST), &ToDeviceRow::Shared([9; 16])),
+        sample(
+            &MEMBER_LOG,
+            &(room(), STAMP_FIRST),
+            &MemberLogRow { user: None },
+        ),
+        sample(
+            &MEMBER_LOG,
+            &(room(), STAMP_LAST),
+            &MemberLogRow {
+                user: Some("@b:a.org".into()),
+            },
+        ),
         sample(&SHARED_MESSAGE, &([9; 16],), &shared),
         sample(&TO_DEVICE_COUNT_ROWS, &device(), &2),
     ]

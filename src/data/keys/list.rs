@@ -54,9 +54,23 @@ pub fn note_remote_device_list(commit: &mut Commit, user: &UserId) {
         user: user.as_str().into(),
         device: None,
         stream_id: 0,
+        only: None,
     };
     DEVICE_LIST_LOG.append(commit, &(), &row);
     GLOBAL_LOG.append(commit, &(), &GlobalRow::DeviceList { user: row.user });
+}
+
+/// Notes that one user sees another's list in another way.
+pub(crate) fn note_for(commit: &mut Commit, user: &UserId, viewer: &UserId) {
+    let row = DeviceListRow {
+        user: user.as_str().into(),
+        device: None,
+        stream_id: 0,
+        only: Some(viewer.as_str().into()),
+    };
+    DEVICE_LIST_LOG.append(commit, &(), &row);
+    let user = viewer.as_str().into();
+    GLOBAL_LOG.append(commit, &(), &GlobalRow::ToDevice { user });
 }
 
 /// Notes changes of a local user's list: of these devices, or of what is not a device's.
@@ -72,6 +86,7 @@ pub(crate) fn note_devices<'a>(
             user: user.as_str().into(),
             device: device.map(Into::into),
             stream_id,
+            only: None,
         };
         DEVICE_LIST_LOG.append(commit, &(), &row);
         last = Some(row.user);

@@ -74,8 +74,10 @@ pub struct DeviceListRow {
     pub user: Box<str>,
     /// The device; `None` if it is not about one: cross-signing, or a remote user's list.
     pub device: Option<Box<str>>,
-    /// Increases with each change of a user of this server; 0 for other users.
+    /// Increases with each change of a user of this server; 0 for what other servers are not told.
     pub stream_id: u64,
+    /// Only this user sees the change; `None`: everybody.
+    pub only: Option<Box<str>>,
 }
 postcard_row!(DeviceListRow);
 
@@ -114,6 +116,14 @@ pub struct SharedMessageRow {
     pub expires_age_ms: u64,
 }
 postcard_row!(SharedMessageRow);
+
+/// That somebody began or ceased to be in a room.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct MemberLogRow {
+    /// Who; `None` if so many changed at once that they were not noted one by one.
+    pub(crate) user: Option<Box<str>>,
+}
+postcard_row!(MemberLogRow);
 
 /// A version of a user's key backup.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

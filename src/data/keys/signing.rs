@@ -5,6 +5,7 @@ use ruma_common::{OwnedUserId, UserId};
 
 use super::{
     device::FORWARD,
+    list::note_for,
     rows::{CrossSigningRow, SignatureRow},
     tables::{CROSS_SIGNING, SIGNATURE},
 };
@@ -66,7 +67,8 @@ impl UserChange {
     }
 }
 
-/// Stores a signature by the user whose change it is.
+/// Stores a signature by the user whose change it is. One on their own key has to be noted, one on
+/// another's is.
 pub fn put_signature(change: &mut UserChange, owner: &UserId, signature: &StoredSignature) {
     let key = (
         UserKey::from(owner),
@@ -78,20 +80,31 @@ pub fn put_signature(change: &mut UserChange, owner: &UserId, signature: &Stored
         signature: signature.signature.clone(),
     };
     SIGNATURE.put(&mut change.commit, &key, &row);
+    if owner != change.id() {
+        // Nobody else sees the signature.
+        let signer = change.id().to_owned();
+        note_for(&mut change.commit, owner, &signer);
+    }
 }
 
-/// Deletes the user's own signatures on one of their keys that is replaced: they are of the old
-/// one.
-pub async fn delete_signatures_on(
+/// Deletes those of the user's signatures on their own keys that are to go.
+pub async fn drop_own_signatures(
     snapshot: &dyn Snapshot,
     change: &mut UserChange,
-    signed: &str,
+    goes: impl Fn(&StoredSignature) -> bool,
 ) -> Result<(), ReadError> {
     let user = UserKey::from(change.id());
-    let range = SIGNATURE.prefix(&(user.clone(), user, signed.to_owned()));
+    let range = SIGNATURE.prefix(&(user.clone(), user));
     let page = SIGNATURE.scan(snapshot, range, FORWARD, SIGNATURES_MAX);
-    for (key, _) in page.await?.rows {
-        SIGNATURE.delete(&mut change.commit, &key);
+    for (key, row) in page.await?.rows {
+        let stored = StoredSignature {
+            signed: key.2.clone(),
+            key_id: key.3.clone(),
+            signature: row.signature,
+        };
+        if goes(&stored) {
+            SIGNATURE.delete(&mut change.commit, &key);
+        }
     }
     Ok(())
 }

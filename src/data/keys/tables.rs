@@ -7,11 +7,11 @@ use belfry_kv::{
 
 use super::rows::{
     BackupSessionRow, BackupVersionRow, CrossSigningRow, DehydratedRow, DeviceKeysRow,
-    DeviceListRow, FallbackKeyRow, OneTimeKeyIdRow, OneTimeKeyRow, SharedMessageRow, SignatureRow,
-    ToDeviceRow,
+    DeviceListRow, FallbackKeyRow, MemberLogRow, OneTimeKeyIdRow, OneTimeKeyRow, SharedMessageRow,
+    SignatureRow, ToDeviceRow,
 };
 use crate::{
-    column::{DIGEST_BYTES, UserKey},
+    column::{DIGEST_BYTES, RoomKey, UserKey},
     tables::{count, ground},
 };
 
@@ -67,6 +67,10 @@ pub(crate) static TO_DEVICE_COUNT: Counter<(UserKey, String)> =
 /// The same, row by row.
 pub(crate) static TO_DEVICE_COUNT_ROWS: Table<(UserKey, String), i64> =
     Table::new(*TO_DEVICE_COUNT.space());
+
+/// Room, and by arrival who began or ceased to be in it.
+pub(crate) static MEMBER_LOG: Table<(RoomKey, Stamp), MemberLogRow> =
+    Table::new(ground(101, "member_log", Shape::Log, Hot));
 
 /// User, version.
 pub(crate) static BACKUP_VERSION: Table<(UserKey, u64), BackupVersionRow> =
