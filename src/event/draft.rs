@@ -76,6 +76,21 @@ impl Draft<'_> {
         Ok(Pdu::read(self.rules, hash, text.into()).map_err(|error| unreadable(&error))?)
     }
 
+    /// The event as the sender's server is to complete and sign it (`make_join` and its like): with
+    /// neither hashes nor signatures, for judging whether it would be allowed. Its hash is not that
+    /// of the event to be.
+    ///
+    /// # Errors
+    /// If the event would break the format or a limit.
+    pub fn template(&self) -> Result<Pdu, DraftError> {
+        let event = self.build()?;
+        format::check_fields(&event, self.rules)?;
+        let hash = reference_hash(&essential_text(&event, self.rules));
+        let text = event.to_text();
+        format::check_size(&text)?;
+        Ok(Pdu::read(self.rules, hash, text.into()).map_err(|error| unreadable(&error))?)
+    }
+
     fn build(&self) -> Result<Object<'_>, DraftError> {
         let content = Object::parse(self.content.as_bytes(), Numbers::Normalised)
             .map_err(DraftError::Content)?;

@@ -17,7 +17,7 @@ use crate::json::{JsonError, Object, Value};
 use crate::key_ring::{KeyRing, SignatureError, Signatures, signatures_of, verify};
 use crate::pdu::Pdu;
 use crate::redaction::write_redacted;
-use crate::rules::RoomRules;
+use crate::rules::{Numbers, RoomRules};
 
 /// A well-formed event from another server whose signatures are still to be checked.
 ///
@@ -130,8 +130,40 @@ impl Inbound {
     /// # Errors
     /// [`SignatureError::NoUsableKey`] may pass with more keys; any other says to drop the event.
     pub fn verify(&self, keys: &KeyRing) -> Result<Verified, SignatureError> {
+        self.verify_but(keys, None)
+    }
+
+    /// Checks the signature of one server, whether the event needs it or not.
+    ///
+    /// # Errors
+    /// As [`Self::verify`].
+    pub fn verify_by(&self, keys: &KeyRing, server: &ServerName) -> Result<(), SignatureError> {
         let at = self.keys_valid_at();
-        for (server, signatures) in &self.signers {
+        let event = Object::parse(self.unverified().json().as_bytes(), Numbers::Lax)?;
+        let missing = || SignatureError::Missing {
+            signer: server.to_string(),
+        };
+        let signatures = signatures_of(&event, server.as_str()).ok_or_else(missing)?;
+        verify(
+            server.as_str(),
+            &signatures,
+            self.signed_text.as_bytes(),
+            |key_id| keys.get(server, key_id, at),
+        )
+    }
+
+    /// The same as [`Self::verify`], without asking for the signature of `server`: for events that it is to sign.
+    ///
+    /// # Errors
+    /// As [`Self::verify`].
+    pub fn verify_but(
+        &self,
+        keys: &KeyRing,
+        server: Option<&ServerName>,
+    ) -> Result<Verified, SignatureError> {
+        let at = self.keys_valid_at();
+        let needed = self.signers.iter();
+        for (server, signatures) in needed.filter(|(signer, _)| Some(&***signer) != server) {
             if signatures.is_empty() {
                 return Err(SignatureError::Missing {
                     signer: server.to_string(),

@@ -8,6 +8,7 @@
 mod acl;
 mod auth;
 mod client;
+mod countersign;
 mod digest;
 mod draft;
 #[cfg(test)]
@@ -57,6 +58,7 @@ pub use auth::{
     check_auth_events, check_state_dependent, check_state_independent, judge, state_needed,
 };
 pub use client::ClientFormat;
+pub use countersign::NotOurs;
 pub use draft::{Draft, DraftError};
 pub use format::{
     AUTH_EVENTS_MAX, EVENT_BYTES_MAX, EVENT_TEXT_BYTES_MAX, FormatError, ID_BYTES_MAX,

@@ -12,9 +12,9 @@ use belfry_data::{
     Seen, StateError, StateTuple, WorkingSet,
 };
 use belfry_event::{
-    Draft, EventHash, PREV_EVENTS_MAX, Pdu, RoomRules, StateMapKey, Verdict, auth_depth,
-    auth_events_needed, check_state_dependent, check_state_independent, may_redact_others,
-    state_needed,
+    Draft, DraftError, EventHash, PREV_EVENTS_MAX, Pdu, RoomRules, StateMapKey, Verdict,
+    auth_depth, auth_events_needed, check_state_dependent, check_state_independent,
+    may_redact_others, state_needed,
 };
 use ruma_common::{MilliSecondsSinceUnixEpoch, OwnedRoomId, UserId};
 use ruma_events::{StateEventType, TimelineEventType};
@@ -218,10 +218,36 @@ impl Desk {
             Ok(shape) => shape,
             Err(present) => return Ok(Outcome::Present(present)),
         };
+        let event = self.draft(sender, &shape, timestamp, |draft| {
+            draft.sign(&identity.server_name, &identity.key)
+        })?;
+        let prev_events = self.prev_events();
+        Ok(Outcome::New(Box::new(self.place(event, &prev_events)?)))
+    }
+
+    /// The event that a user of another server is to complete and sign, if it would be allowed.
+    pub(crate) fn template(
+        &self,
+        sender: &UserId,
+        change: &Change,
+        timestamp: MilliSecondsSinceUnixEpoch,
+    ) -> Result<Pdu, Stop> {
+        let shape = Shape::of(change)?;
+        let event = self.draft(sender, &shape, timestamp, |draft| draft.template())?;
+        Ok((*event.pdu).clone())
+    }
+
+    /// The event at the end of the room, allowed.
+    fn draft(
+        &self,
+        sender: &UserId,
+        shape: &Shape,
+        timestamp: MilliSecondsSinceUnixEpoch,
+        finish: impl FnOnce(&Draft<'_>) -> Result<Pdu, DraftError>,
+    ) -> Result<Shelved, Stop> {
         let keys = shape.auth_keys(self.rules, sender)?;
         let auth = self.look_up(&keys)?;
         let cited: Vec<EventHash> = auth.iter().map(|(_, event)| event.pdu.hash()).collect();
-        let prev_events = self.prev_events();
         let draft = Draft {
             rules: self.rules,
             room_id: Some(&self.room_id),
@@ -230,21 +256,19 @@ impl Desk {
             state_key: shape.state_key.as_deref(),
             content: shape.content.get(),
             redacts: shape.redacts.as_deref(),
-            prev_events: &prev_events,
+            prev_events: &self.prev_events(),
             auth_events: &cited,
             depth: self.head.depth.saturating_add(1),
             origin_server_ts: timestamp,
         };
-        let pdu = draft
-            .sign(&identity.server_name, &identity.key)
-            .map_err(RoomError::from)?;
+        let pdu = finish(&draft).map_err(RoomError::from)?;
         let depth = auth_depth(auth.iter().map(|(_, event)| event.auth_depth));
         let event = Shelved {
             pdu: Arc::new(pdu),
             auth_depth: depth,
         };
         self.authorise(&event.pdu)?;
-        Ok(Outcome::New(Box::new(self.place(event, &prev_events)?)))
+        Ok(event)
     }
 
     /// The first event of the room: allowed by its form alone.

@@ -91,32 +91,82 @@ async fn door(snapshot: &dyn Snapshot, room_id: &RoomId) -> Result<Option<Door>,
     }))
 }
 
+/// Whether somebody vouches for a join.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Vouching {
+    /// The join needs nobody, or no vouching helps.
+    NotNeeded,
+    /// This user does.
+    By(OwnedUserId),
+    /// The user is in none of the rooms that the rule names.
+    NotMet,
+    /// This server is in none of those rooms, so that it cannot tell.
+    NotKnown,
+    /// The user may join, but nobody of this server may invite.
+    Nobody,
+}
+
+impl Rooms {
+    /// Whether somebody of this server vouches for the join of a user of any server.
+    pub(crate) async fn vouching(
+        &self,
+        room_id: &RoomId,
+        user: &UserId,
+    ) -> Result<Vouching, RoomError> {
+        let snapshot = self.0.engine.snapshot().await?;
+        let door = door(&*snapshot, room_id).await?;
+        let door = door.ok_or(RoomError::UnknownRoom)?;
+        vouching(&*snapshot, room_id, &door, user).await
+    }
+}
+
 async fn voucher(
     snapshot: &dyn Snapshot,
     room_id: &RoomId,
     door: &Door,
     user: &UserId,
 ) -> Result<Option<OwnedUserId>, RoomError> {
+    let text = "nobody of this server may invite you; ask a member of the room for an invite";
+    match vouching(snapshot, room_id, door, user).await? {
+        Vouching::By(user) => Ok(Some(user)),
+        Vouching::Nobody => Err(RoomError::Forbidden(text.to_owned())),
+        Vouching::NotNeeded | Vouching::NotMet | Vouching::NotKnown => Ok(None),
+    }
+}
+
+async fn vouching(
+    snapshot: &dyn Snapshot,
+    room_id: &RoomId,
+    door: &Door,
+    user: &UserId,
+) -> Result<Vouching, RoomError> {
     let Some(allowed) = &door.allowed else {
-        return Ok(None);
+        return Ok(Vouching::NotNeeded);
     };
     let now = user_in_rooms(snapshot, user, &[room_id]).await?;
     let now = now.into_iter().flatten().next().map(|row| row.membership);
     if matches!(now, Some(Is::Join | Is::Invite | Is::Ban)) {
-        return Ok(None);
+        return Ok(Vouching::NotNeeded);
     }
     let allowed: Vec<&RoomId> = allowed.iter().map(|room| &**room).collect();
-    if is_in(snapshot, user, &allowed).await? != Some(true) {
-        return Ok(None);
+    match is_in(snapshot, user, &allowed).await? {
+        Some(true) => {}
+        Some(false) => return Ok(Vouching::NotMet),
+        None => {
+            for room in allowed {
+                if RoomReader::new(snapshot, room).head().await?.is_some() {
+                    return Ok(Vouching::NotMet);
+                }
+            }
+            return Ok(Vouching::NotKnown);
+        }
     }
     let reader = RoomReader::new(snapshot, room_id);
     let members = reader.local_members(None, VOUCHERS_MAX).await?;
     let found = members.into_iter().find(|(member, membership)| {
         *membership == Is::Join && may_invite(&door.create, door.levels.as_ref(), member)
     });
-    let text = "nobody of this server may invite you; ask a member of the room for an invite";
-    let (voucher, _) = found.ok_or_else(|| RoomError::Forbidden(text.to_owned()))?;
-    Ok(Some(voucher))
+    Ok(found.map_or(Vouching::Nobody, |(voucher, _)| Vouching::By(voucher)))
 }
 
 /// Whether the user is joined to any of the rooms; `None` if they never had to do with one.

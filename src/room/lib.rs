@@ -35,6 +35,7 @@
 //! `knock_remote(Remote)`, `invite_remote(..)`, `backfill(room, limit)`.
 
 mod arrival;
+mod auth_chain;
 mod batch;
 mod bell;
 mod change;
@@ -47,6 +48,7 @@ mod directory;
 mod epoch;
 mod error;
 mod fetch;
+mod handshake;
 mod hold;
 mod inbound;
 mod isolated;
@@ -57,6 +59,7 @@ mod peers;
 mod permission;
 mod planner;
 mod receipt;
+mod remote_join;
 mod residence;
 mod rooms;
 mod settings;
@@ -80,6 +83,7 @@ pub use content::ALT_ALIASES_MAX;
 pub use create::{CreateRoom, INVITES_MAX, InitialState, Preset, Unfit};
 pub use directory::JOINED_ROOMS_PAGES_MAX;
 pub use error::RoomError;
+pub use handshake::INVITE_STATE_MAX;
 pub use job::{Append, Appended, Txn};
 pub use joining::{ALLOW_MAX, VOUCHERS_MAX};
 pub use peers::{
@@ -88,6 +92,7 @@ pub use peers::{
     Template,
 };
 pub use receipt::{ReadMark, ReceiptKind};
+pub use remote_join::{Remote, VIA_MAX};
 pub use rooms::{Identity, MAILBOX_JOBS_MAX, Rooms, WORKERS_MAX};
 pub use settings::{SETTINGS_PAGE_MAX, Setting};
 pub use successor::Replacement;

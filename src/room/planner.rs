@@ -4,6 +4,7 @@
 //! mailboxes, of answers, and of what becomes of the commit.
 
 mod arrival;
+mod drafting;
 mod extremities;
 mod founding;
 mod gathering;
@@ -22,6 +23,7 @@ use bytes::Bytes;
 use ruma_common::RoomId;
 
 use self::arrival::Filed;
+pub(crate) use self::drafting::{draft, template};
 use self::founding::{alias_is_taken, list};
 use self::gathering::{gather_entries, gather_events};
 pub(crate) use self::gathering::{load, rules_of};

@@ -20,6 +20,8 @@ const MEMBERS_AT_ONCE: usize = 500;
 pub(crate) enum Place {
     /// It may speak there.
     Open(&'static RoomRules),
+    /// This server is not in it.
+    Absent,
     /// It may not; why, in words.
     Shut(&'static str),
 }
@@ -33,10 +35,10 @@ pub(crate) async fn place_of(
 ) -> Result<Place, RoomError> {
     let reader = RoomReader::new(snapshot, room_id);
     let Some(head) = reader.head().await? else {
-        return Ok(Place::Shut("this server is not in the room"));
+        return Ok(Place::Absent);
     };
     if !is_in_room(&reader, &head, local, true).await? {
-        return Ok(Place::Shut("this server is not in the room"));
+        return Ok(Place::Absent);
     }
     if !acl_lets_in(&reader, &head, origin).await? {
         return Ok(Place::Shut(

@@ -147,6 +147,10 @@ impl Shared {
             }
             let rules = match places.get(&room_id) {
                 Some(Place::Open(rules)) => *rules,
+                Some(Place::Absent) => {
+                    name(pdu, "this server is not in the room", &mut results);
+                    continue;
+                }
                 Some(Place::Shut(reason)) => {
                     name(pdu, reason, &mut results);
                     continue;

@@ -1,0 +1,482 @@
+//! Users of this server who join, leave, knock on and invite into rooms by way of other servers.
+//!
+//! It exists because a room that this server is not in can only be entered through one that is. What
+//! the other answers is checked like every event from outside; this server signs only what it put
+//! together itself. It knows nothing of who may ask for what, and of which servers are in a room.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use belfry_data::{
+    Acceptance, Before, InviteRow, Membership as Is, RoomReader, end_invite, put_invite,
+};
+use belfry_event::{Draft, EventHash, Inbound, KeyRing, Pdu, RoomRules};
+use ruma_common::{
+    MilliSecondsSinceUnixEpoch, OwnedEventId, OwnedRoomId, OwnedServerName, RoomId, RoomVersionId,
+    ServerName,
+};
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
+
+use crate::arrival::{Arrival, Delivery, Fate, Ground};
+use crate::change::{Change, MemberAct, Membership};
+use crate::error::RoomError;
+use crate::fetch::Fetch;
+use crate::handshake::{INVITE_STATE_MAX, raw, strip};
+use crate::inbound::deliver;
+use crate::job::{Append, Appended, timestamp};
+use crate::outliers::{store_outliers, store_state};
+use crate::peers::{Handshake, Invitation, JoinAnswer, PeerAnswer, PeerError, Template};
+use crate::planner::draft;
+use crate::rooms::{Rooms, Shared};
+use crate::verification::{parse, verify_all};
+
+/// Servers that are tried, one after the other.
+pub const VIA_MAX: usize = 10;
+/// How long one call may take; a join of a large room takes its time.
+const CALL_WITHIN: Duration = Duration::from_secs(120);
+/// Events that are taken from one answer.
+const ANSWER_EVENTS_MAX: usize = 400_000;
+
+/// What a user of this server wants of a room by way of other servers.
+#[derive(Debug, Clone)]
+pub struct Remote {
+    /// The room.
+    pub room_id: OwnedRoomId,
+    /// Who wants it, with the profile to be shown and the reason. The act is the endpoint's: join,
+    /// leave or knock, about the user themselves.
+    pub change: Membership,
+    /// Servers that may be in the room, the likeliest first; at most [`VIA_MAX`] are asked.
+    pub via: Vec<OwnedServerName>,
+}
+
+/// A handshake that another server began.
+struct Made {
+    rules: &'static RoomRules,
+    event: Arc<Pdu>,
+    server: OwnedServerName,
+}
+
+impl Rooms {
+    /// Joins a room by way of another server, and waits until this server is in it. What else was
+    /// known of the room is merged with what the other tells.
+    ///
+    /// # Errors
+    /// [`RoomError::Forbidden`] if a server in the room refuses, [`RoomError::Unreachable`] if none
+    /// could be asked, [`RoomError::UnsupportedVersion`].
+    pub async fn join_remote(&self, remote: &Remote) -> Result<Appended, RoomError> {
+        self.each_via(remote, async |server| {
+            let made = self.0.make_at(server, Handshake::Join, remote).await?;
+            let peers = &self.0.peers;
+            let (event_id, event) = (made.event.event_id(), raw(made.event.json())?);
+            let answer = peers.send_join(server, &remote.room_id, event_id, &event);
+            let answer = self.0.call(answer).await?;
+            self.0.adopt(remote, made, answer).await
+        })
+        .await
+    }
+
+    /// Declines an invite, takes back a knock, or leaves a room that this server is not in. If no
+    /// server can be told, the user is rid of it here all the same.
+    pub async fn leave_remote(&self, remote: &Remote) -> Result<(), RoomError> {
+        let told = self
+            .each_via(remote, async |server| {
+                let made = self.0.make_at(server, Handshake::Leave, remote).await?;
+                let peers = &self.0.peers;
+                let (event_id, event) = (made.event.event_id(), raw(made.event.json())?);
+                let answer = peers.send_leave(server, &remote.room_id, event_id, &event);
+                self.0.call(answer).await?;
+                Ok(made.event)
+            })
+            .await;
+        self.0.end_stay(remote, told.ok()).await
+    }
+
+    /// Knocks on a room by way of another server.
+    pub async fn knock_remote(&self, remote: &Remote) -> Result<Appended, RoomError> {
+        self.each_via(remote, async |server| {
+            let made = self.0.make_at(server, Handshake::Knock, remote).await?;
+            let peers = &self.0.peers;
+            let (event_id, event) = (made.event.event_id(), raw(made.event.json())?);
+            let answer = peers.send_knock(server, &remote.room_id, event_id, &event);
+            let state = self.0.call(answer).await?;
+            self.0.remember_knock(remote, &made, &state).await?;
+            Ok(appended(&made.event))
+        })
+        .await
+    }
+
+    /// Invites a user of another server: that one signs the invite before it is sent.
+    ///
+    /// # Errors
+    /// Those of [`Rooms::append`]; [`RoomError::Forbidden`] if the other server refuses or does not
+    /// return the very event, [`RoomError::Unreachable`].
+    pub async fn invite_remote(
+        &self,
+        room_id: &RoomId,
+        append: &Append,
+    ) -> Result<Appended, RoomError> {
+        let target = match &append.change {
+            Change::Member(change) if change.act == MemberAct::Invite => change.target.clone(),
+            _ => return Err(RoomError::BadParameter("this is no invite".to_owned())),
+        };
+        let invite = draft(&self.0, room_id, append).await?;
+        let (rules, server) = (invite.rules(), target.server_name());
+        let invitation = Invitation {
+            room_version: rules.version().clone(),
+            event: raw(invite.json())?,
+            invite_room_state: self.0.invite_state(room_id).await?,
+        };
+        let event_id = invite.event_id();
+        let answer = self.0.peers.invite(server, room_id, event_id, &invitation);
+        let signed = self.0.call(answer).await.map_err(refusal)?;
+        let inbound = parse(rules, room_id, signed.get()).map_err(RoomError::Forbidden)?;
+        let same = inbound.unverified().hash() == invite.hash();
+        if !same || !self.0.has_signed(&signed, server, &inbound).await {
+            let text = format!("{server} did not sign the invite that it was sent");
+            return Err(RoomError::Forbidden(text));
+        }
+        let own = inbound.verify(&self.0.own_keys());
+        let event = own.map_err(|error| RoomError::Forbidden(error.to_string()))?;
+        self.0.admit(rules, room_id, event.pdu()).await?;
+        Ok(appended(event.pdu()))
+    }
+
+    /// Tries one server after the other. A refusal for the user's sake ends it.
+    async fn each_via<T>(
+        &self,
+        remote: &Remote,
+        mut act: impl AsyncFnMut(&ServerName) -> Result<T, Tried>,
+    ) -> Result<T, RoomError> {
+        let local = &self.0.identity.server_name;
+        let mut last = RoomError::Unreachable("no server was named".to_owned());
+        let via = remote.via.iter().filter(|server| *server != local);
+        for server in via.take(VIA_MAX) {
+            match act(server).await {
+                Ok(done) => return Ok(done),
+                Err(Tried::Room(error)) => return Err(error),
+                Err(Tried::Peer(error)) => {
+                    tracing::debug!(%server, %error, "a server did not help");
+                    last = refusal(error);
+                }
+            }
+        }
+        Err(last)
+    }
+}
+
+/// What came of asking one server.
+#[derive(Debug, thiserror::Error)]
+enum Tried {
+    /// Another may help.
+    #[error(transparent)]
+    Peer(#[from] PeerError),
+    /// Nobody can.
+    #[error(transparent)]
+    Room(#[from] RoomError),
+}
+
+/// What another server's error is to the user.
+fn refusal(error: PeerError) -> RoomError {
+    match error {
+        PeerError::Refused { errcode, error } => match &*errcode {
+            "M_FORBIDDEN" | "M_INVITE_BLOCKED" => RoomError::Forbidden(error),
+            "M_INCOMPATIBLE_ROOM_VERSION" => RoomError::UnsupportedVersion(error),
+            "M_UNABLE_TO_AUTHORISE_JOIN" => RoomError::UnableToAuthorise,
+            "M_UNABLE_TO_GRANT_JOIN" => RoomError::UnableToGrant,
+            "M_NOT_FOUND" => RoomError::UnknownRoom,
+            _ => RoomError::Unreachable(format!("{errcode}: {error}")),
+        },
+        error => RoomError::Unreachable(error.to_string()),
+    }
+}
+
+fn malformed(text: impl Into<String>) -> Tried {
+    Tried::Peer(PeerError::Malformed(text.into()))
+}
+
+fn appended(pdu: &Pdu) -> Appended {
+    Appended {
+        event_id: pdu.event_id().clone(),
+        hash: pdu.hash(),
+        repeated: false,
+    }
+}
+
+impl Shared {
+    async fn call<T>(&self, answer: PeerAnswer<'_, T>) -> Result<T, PeerError> {
+        let late = |_| PeerError::Unreachable("the server did not answer in time".to_owned());
+        self.env
+            .clock
+            .within(CALL_WITHIN, answer)
+            .await
+            .map_err(late)?
+    }
+
+    /// `make_*`, and the event built from what it tells: its place in the room. The rest is ours.
+    async fn make_at(
+        &self,
+        server: &ServerName,
+        handshake: Handshake,
+        remote: &Remote,
+    ) -> Result<Made, Tried> {
+        #[derive(serde::Deserialize)]
+        struct Fields {
+            prev_events: Vec<OwnedEventId>,
+            auth_events: Vec<OwnedEventId>,
+            depth: i64,
+            #[serde(default)]
+            content: Map<String, Value>,
+        }
+        let versions: Vec<RoomVersionId> = RoomRules::all()
+            .map(|rules| rules.version().clone())
+            .collect();
+        let user = &remote.change.target;
+        let (peers, room_id) = (&self.peers, &remote.room_id);
+        let asked = peers.make(server, handshake, room_id, user, &versions);
+        let Template {
+            room_version,
+            event,
+        } = self.call(asked).await?;
+        let rules = RoomRules::new(&room_version)
+            .ok_or_else(|| RoomError::UnsupportedVersion(room_version.to_string()))?;
+        let fields: Fields = serde_json::from_str(event.get())
+            .map_err(|error| malformed(format!("the event to be made: {error}")))?;
+        let mut content = remote.change.content();
+        content.insert("membership".to_owned(), handshake.membership().into());
+        const VOUCHER: &str = "join_authorised_via_users_server";
+        content.remove(VOUCHER);
+        if let Some(voucher) = fields.content.get(VOUCHER)
+            && handshake == Handshake::Join
+        {
+            content.insert(VOUCHER.to_owned(), voucher.clone());
+        }
+        let hashes = |ids: &[OwnedEventId]| -> Result<Vec<EventHash>, Tried> {
+            let hashes = ids
+                .iter()
+                .map(|id| EventHash::from_event_id(id, rules.alphabet()));
+            let hashes: Result<_, _> = hashes.collect();
+            hashes.map_err(|_| malformed("the event to be made refers to no events"))
+        };
+        let draft = Draft {
+            rules,
+            room_id: Some(room_id),
+            sender: user,
+            event_type: "m.room.member",
+            state_key: Some(user.as_str()),
+            content: &Value::Object(content).to_string(),
+            redacts: None,
+            prev_events: &hashes(&fields.prev_events)?,
+            auth_events: &hashes(&fields.auth_events)?,
+            depth: fields.depth,
+            origin_server_ts: timestamp(self.env.clock.wall_ms()),
+        };
+        let signed = draft.sign(&self.identity.server_name, &self.identity.key);
+        let event = signed.map_err(|error| malformed(error.to_string()))?;
+        Ok(Made {
+            rules,
+            event: Arc::new(event),
+            server: server.to_owned(),
+        })
+    }
+
+    /// Takes in the room that a join was answered with: events and state in parts, the head last.
+    async fn adopt(
+        self: &Arc<Self>,
+        remote: &Remote,
+        made: Made,
+        answer: JoinAnswer,
+    ) -> Result<Appended, Tried> {
+        if answer.members_omitted {
+            return Err(malformed(
+                "the members were left out, which was not asked for",
+            ));
+        }
+        let _hold = self.holds.hold(&remote.room_id);
+        let join = self.final_join(remote, &made, answer.event).await?;
+        let texts = |events: Vec<Box<RawValue>>| -> Vec<String> {
+            let events = events.into_iter().take(ANSWER_EVENTS_MAX);
+            events.map(|event| event.get().to_owned()).collect()
+        };
+        let (rules, room_id) = (made.rules, &remote.room_id);
+        let state = verify_all(&*self.keys, rules, room_id, texts(answer.state))
+            .await
+            .right;
+        let chain = verify_all(&*self.keys, rules, room_id, texts(answer.auth_chain))
+            .await
+            .right;
+        let named: BTreeSet<EventHash> = state.keys().copied().collect();
+        let mut all = chain;
+        all.extend(state);
+        store_outliers(self, room_id, rules, &all).await?;
+        drop(all);
+        let fetch = Fetch {
+            shared: self,
+            room_id,
+            rules,
+            server: &made.server,
+        };
+        let entries = fetch.state_of(named).await?;
+        let create = entries
+            .keys()
+            .any(|tuple| tuple.event_type() == "m.room.create");
+        if !create {
+            return Err(malformed("the state does not have the room's create event"));
+        }
+        let root = store_state(self, room_id, &entries).await?;
+        let delivery = Delivery {
+            rules,
+            arrivals: vec![Arrival {
+                pdu: Arc::clone(&join),
+                ground: Ground::Joined(root),
+                staged: None,
+            }],
+            dropped: Vec::new(),
+        };
+        let fate = deliver(self, room_id, delivery).await?.into_iter().next();
+        match fate {
+            Some(Fate::Judged(Acceptance::Accepted, _) | Fate::Known(Acceptance::Accepted)) => {}
+            Some(Fate::Judged(_, Some(reason))) => return Err(malformed(reason)),
+            fate => return Err(malformed(format!("the join cannot be taken in: {fate:?}"))),
+        }
+        let mut commit = belfry_data::Commit::synced();
+        end_invite(&mut commit, &remote.change.target, room_id, None);
+        self.engine.commit(commit).await.map_err(RoomError::from)?;
+        Ok(appended(&join))
+    }
+
+    /// The join as it was sent, or with the signature of the server that vouches for it.
+    async fn final_join(
+        &self,
+        remote: &Remote,
+        made: &Made,
+        told: Option<Box<RawValue>>,
+    ) -> Result<Arc<Pdu>, Tried> {
+        let Some(told) = told else {
+            return Ok(Arc::clone(&made.event));
+        };
+        let inbound = parse(made.rules, &remote.room_id, told.get()).map_err(malformed)?;
+        if inbound.unverified().hash() != made.event.hash() {
+            return Err(malformed("another event was returned than the join"));
+        }
+        let local = &self.identity.server_name;
+        let others = crate::verification::keys_wanted(&inbound);
+        if others.iter().all(|wanted| wanted.server == *local) {
+            return Ok(Arc::clone(&made.event));
+        }
+        let mut ring = self.keys.fetch(&others).await;
+        self.add_own_key(&mut ring);
+        let verified = inbound
+            .verify(&ring)
+            .map_err(|error| malformed(error.to_string()))?;
+        Ok(verified.into_pdu())
+    }
+
+    fn add_own_key(&self, ring: &mut KeyRing) {
+        let key = &self.identity.key;
+        let (server, public) = (self.identity.server_name.clone(), key.public_key().clone());
+        let always = MilliSecondsSinceUnixEpoch(js_int::UInt::MAX);
+        // A key that is on the list of leaked ones vouches for nothing, not even here.
+        drop(ring.insert(server, key.key_id(), public, always));
+    }
+
+    fn own_keys(&self) -> KeyRing {
+        let mut ring = KeyRing::default();
+        self.add_own_key(&mut ring);
+        ring
+    }
+
+    /// Whether the invited server signed the invite, as far as its keys are to be had.
+    async fn has_signed(&self, json: &RawValue, server: &ServerName, invite: &Inbound) -> bool {
+        let wanted = [crate::peers::KeyWanted {
+            server: server.to_owned(),
+            key_ids: signed_with(json, server),
+            valid_at: invite.keys_valid_at(),
+        }];
+        let ring = self.keys.fetch(&wanted).await;
+        invite.verify_by(&ring, server).is_ok()
+    }
+
+    /// What an invited user's server is told of the room: whole events from room version 12 on.
+    async fn invite_state(&self, room_id: &RoomId) -> Result<Vec<Box<RawValue>>, RoomError> {
+        let snapshot = self.engine.snapshot().await?;
+        let reader = RoomReader::new(&*snapshot, room_id);
+        let head = reader.head().await?.ok_or(RoomError::UnknownRoom)?;
+        let create = crate::residence::current(&reader, &head, "m.room.create", "").await?;
+        let mut state = self.stripped_state(room_id).await?;
+        if let Some(create) = create {
+            state.retain(|event| !event.get().contains("\"m.room.create\""));
+            state.push(raw(&create.row.json)?);
+        }
+        Ok(state)
+    }
+
+    async fn remember_knock(
+        &self,
+        remote: &Remote,
+        made: &Made,
+        state: &[Box<RawValue>],
+    ) -> Result<(), RoomError> {
+        let state = state.iter().take(INVITE_STATE_MAX);
+        let state = state
+            .filter_map(|event| strip(event))
+            .map(Into::into)
+            .collect();
+        self.note_stay(remote, Is::Knock, &made.event, state).await
+    }
+
+    /// The user has left what this server is not in.
+    async fn end_stay(&self, remote: &Remote, left: Option<Arc<Pdu>>) -> Result<(), RoomError> {
+        match left {
+            Some(left) => self.note_stay(remote, Is::Leave, &left, Vec::new()).await,
+            None => {
+                let snapshot = self.engine.snapshot().await?;
+                let (user, room_id) = (&remote.change.target, &remote.room_id);
+                let stay = belfry_data::user_room(&*snapshot, user, room_id).await?;
+                let mut commit = belfry_data::Commit::synced();
+                let event = stay.map(|(_, row)| row.event);
+                end_invite(&mut commit, user, room_id, event);
+                self.engine.commit(commit).await?;
+                Ok(())
+            }
+        }
+    }
+
+    async fn note_stay(
+        &self,
+        remote: &Remote,
+        membership: Is,
+        event: &Pdu,
+        state: Vec<Box<str>>,
+    ) -> Result<(), RoomError> {
+        let snapshot = self.engine.snapshot().await?;
+        let reader = RoomReader::new(&*snapshot, &remote.room_id);
+        let seen = reader.head_seen().await?;
+        let mut commit = belfry_data::Commit::synced();
+        match &seen.row {
+            Some(_) => Before::Read(&seen).check(&mut commit, &remote.room_id),
+            None => Before::New.check(&mut commit, &remote.room_id),
+        }
+        let row = InviteRow {
+            room_version: event.rules().version().as_str().into(),
+            event: event.json().into(),
+            state,
+        };
+        let (user, room_id) = (&remote.change.target, &remote.room_id);
+        put_invite(&mut commit, user, room_id, membership, event.hash(), &row);
+        self.engine.commit(commit).await?;
+        Ok(())
+    }
+}
+
+/// The key IDs by which a server signed an object.
+fn signed_with(json: &RawValue, server: &ServerName) -> Vec<String> {
+    let value: Value = serde_json::from_str(json.get()).unwrap_or_default();
+    let of_server = value
+        .pointer("/signatures")
+        .and_then(|all| all.get(server.as_str()));
+    let keys = of_server.and_then(Value::as_object);
+    keys.map(|keys| keys.keys().cloned().collect())
+        .unwrap_or_default()
+}
