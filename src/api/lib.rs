@@ -36,6 +36,7 @@ mod admin;
 mod client;
 pub mod edge;
 pub mod error;
+pub mod federation;
 pub mod rate;
 mod routes;
 mod state;
