@@ -32,8 +32,10 @@
 //! [`edge::Peer`] into each request's extensions: without one, a request counts as coming from
 //! this machine. Limits on connections, headers and idle time are the listener's.
 
+mod about;
 mod admin;
 mod client;
+mod consent;
 pub mod edge;
 pub mod error;
 pub mod federation;
@@ -52,4 +54,5 @@ mod hostile_tests;
 mod malformed_tests;
 
 pub use routes::{UNSTABLE_FEATURES, VERSIONS, router};
+pub use about::{Turn, WellKnown};
 pub use state::{About, Api};

@@ -8,6 +8,8 @@ use std::time::Duration;
 use belfry_data::{AgeRow, Commit, CommitError, Database, EXPIRE_MAX, ReadError};
 use belfry_env::{Age, Env, WallWatch};
 use belfry_flow::Flows;
+use belfry_media::Media;
+use belfry_sync::Views;
 
 /// How often expired rows are looked for.
 pub const EXPIRY_INTERVAL: Duration = Duration::from_mins(1);
@@ -19,6 +21,10 @@ pub const AGE_INTERVAL: Duration = Duration::from_mins(1);
 
 /// How often flows are looked for that nobody told of.
 pub const FLOWS_INTERVAL: Duration = Duration::from_mins(1);
+
+/// How often changes of rooms and profiles are taken over into the directories. Whoever reads
+/// one does so anyway.
+pub const DIRECTORY_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Why a duty was not done this time.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +44,28 @@ pub(crate) async fn resume_age(env: &Env, database: &Database) -> Result<(), Rea
     Ok(())
 }
 
+/// How often files are looked for that nothing refers to.
+pub const MEDIA_SWEEP_INTERVAL: Duration = Duration::from_hours(6);
+
+/// Removes files that nothing refers to, now and then.
+pub(crate) fn sweep_media(env: &Env, media: &Media) {
+    let (env_of_task, media) = (env.clone(), media.clone());
+    env.tasks.spawn("media sweep", async move {
+        let mut after = None;
+        while rest(&env_of_task, MEDIA_SWEEP_INTERVAL).await {
+            match media.sweep(after).await {
+                Ok((next, removed)) => {
+                    after = next;
+                    tracing::debug!(removed, "files that nothing refers to were removed");
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "unused files were not removed; the next round tries again");
+                }
+            }
+        }
+    });
+}
+
 /// Starts all duties.
 pub(crate) fn start(env: &Env, database: &Database, flows: &Flows) {
     let spawn = &env.tasks;
@@ -55,6 +83,27 @@ async fn resume_flows(env: Env, flows: Flows) {
             return;
         }
     }
+}
+
+/// Keeps the directories of rooms and users up to date, so that those who read them find little to
+/// do. Lives as long as the server.
+pub(crate) fn keep_directories(env: &Env, views: &Views) {
+    let (own, views) = (env.clone(), views.clone());
+    env.tasks.spawn("directories", async move {
+        while rest(&own, DIRECTORY_INTERVAL).await {
+            // A round that did not reach the end goes on at once, unless the server stops.
+            while !own.shutdown.begun() {
+                match views.refresh_directories().await {
+                    Ok(true) => break,
+                    Ok(false) => {}
+                    Err(error) => {
+                        tracing::warn!(%error, "the directories lag; the next round tries again");
+                        break;
+                    }
+                }
+            }
+        }
+    });
 }
 
 /// Removes rows whose time is up, round after round.

@@ -88,6 +88,7 @@ impl Node {
             about,
         };
         duty::start(&env, &database, &api.flows);
+        duty::keep_directories(&env, &api.views);
         Ok(Self { env, database, api })
     }
 

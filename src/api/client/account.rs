@@ -1,5 +1,6 @@
 //! One's own account.
 
+use belfry_flow::Flows;
 use belfry_user::{Operation, Requester, Users};
 use ruma_client_api::account::{
     ThirdPartyIdRemovalStatus, change_password::v3 as change_password,
@@ -41,6 +42,7 @@ pub(crate) async fn change_password(
 pub(crate) async fn deactivate(
     edge: Edge,
     users: Users,
+    flows: Flows,
     call: Call<LegacyAuth<deactivate::Request>>,
 ) -> Result<deactivate::Response, ApiError> {
     let requester = signed_in(call.auth)?;
@@ -48,6 +50,7 @@ pub(crate) async fn deactivate(
     let LegacyAuth(request) = call.request;
     let proven = uia::prove(&edge, &users, &call.ctx, operation, request.auth).await?;
     users.deactivate(&requester, request.erase).await?;
+    flows.resume();
     users.finish_proof(&proven.session);
     Ok(deactivate::Response::new(
         ThirdPartyIdRemovalStatus::NoSupport,

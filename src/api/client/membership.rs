@@ -4,9 +4,10 @@ use belfry_room::{Change, MemberAct, Membership};
 use belfry_user::Requester;
 use http::StatusCode;
 use ruma_client_api::membership::{
-    ban_user::v3 as ban, invite_user::v3 as invite, join_room_by_id::v3 as join,
-    join_room_by_id_or_alias::v3 as join_any, joined_rooms::v3 as joined_rooms,
-    kick_user::v3 as kick, leave_room::v3 as leave, unban_user::v3 as unban,
+    ban_user::v3 as ban, forget_room::v3 as forget, invite_user::v3 as invite,
+    join_room_by_id::v3 as join, join_room_by_id_or_alias::v3 as join_any,
+    joined_rooms::v3 as joined_rooms, kick_user::v3 as kick, leave_room::v3 as leave,
+    unban_user::v3 as unban,
 };
 use ruma_common::{OwnedRoomId, OwnedUserId, RoomId, api::error::ErrorKind};
 
@@ -142,6 +143,16 @@ async fn change(
     door.act(requester, room_id, Change::Member(change), None)
         .await?;
     Ok(())
+}
+
+/// `POST /rooms/{roomId}/forget`.
+pub(crate) async fn forget(
+    door: RoomDoor,
+    call: Call<forget::Request>,
+) -> Result<forget::Response, ApiError> {
+    let (room_id, user_id) = (&call.request.room_id, &call.auth.user_id);
+    door.rooms.forget(room_id, user_id).await?;
+    Ok(forget::Response::new())
 }
 
 /// `GET /joined_rooms`.

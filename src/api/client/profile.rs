@@ -1,6 +1,7 @@
 //! Profiles, field by field. The two old fields have no handlers of their own: their paths are
-//! the general ones. Knows nothing of how rooms show a new name.
+//! the general ones. Rooms show a new name by a flow, which was begun with the change.
 
+use belfry_flow::Flows;
 use belfry_user::Users;
 use ruma_client_api::profile::{
     delete_profile_field::v3 as delete_field, get_profile::v3 as get,
@@ -30,6 +31,7 @@ pub(crate) async fn get_field(
 /// `PUT /profile/{userId}/{keyName}`.
 pub(crate) async fn set_field(
     users: Users,
+    flows: Flows,
     call: Call<set_field::Request>,
 ) -> Result<set_field::Response, ApiError> {
     let field = &call.request.value;
@@ -38,17 +40,20 @@ pub(crate) async fn set_field(
     users
         .set_profile_field(&call.auth, user_id, name.as_str(), Some(&*value))
         .await?;
+    flows.resume();
     Ok(set_field::Response::new())
 }
 
 /// `DELETE /profile/{userId}/{keyName}`.
 pub(crate) async fn delete_field(
     users: Users,
+    flows: Flows,
     call: Call<delete_field::Request>,
 ) -> Result<delete_field::Response, ApiError> {
     let (user_id, name) = (&call.request.user_id, call.request.field.as_str());
     users
         .set_profile_field(&call.auth, user_id, name, None)
         .await?;
+    flows.resume();
     Ok(delete_field::Response::new())
 }

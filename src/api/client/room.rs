@@ -1,6 +1,6 @@
 //! Creating rooms, and sending events into them.
 
-use belfry_room::{Change, CreateRoom, InitialState, Preset, RoomError, Txn};
+use belfry_room::{Change, CreateRoom, INVITES_MAX, InitialState, Preset, RoomError, Txn};
 use belfry_user::Requester;
 use http::StatusCode;
 use ruma_client_api::{
@@ -22,6 +22,7 @@ use serde_json::{
 
 use super::directory::is_public;
 use crate::{
+    consent,
     edge::{Call, Edge},
     error::{ApiError, EdgeError, Refusal},
     rate::{Limit, Subject},
@@ -40,6 +41,9 @@ pub(crate) async fn create(
         Subject::User(call.auth.user_id.clone()),
     )?;
     let request = wanted_room(&door, &about, &call.auth, call.request).await?;
+    for user in request.invite.iter().take(INVITES_MAX) {
+        consent::ask(&door.users, user, &call.auth.user_id).await?;
+    }
     let account = call.auth.account();
     let made = door.rooms.create_as(&door.rules, account, request).await;
     Ok(create::Response::new(made.map_err(not_created)?))

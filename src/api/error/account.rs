@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use belfry_user::{
-    AccountDataError, DeviceError, Fault, FilterError, ProfileError, PushRuleError, RegisterError,
+    AccountDataError, DeviceError, Fault, FilterError, PresenceError, ProfileError, PushRuleError, RegisterError,
     SignInError, TokenError, UiaError, Unfit,
 };
 use http::StatusCode as S;
@@ -154,6 +154,20 @@ impl From<FilterError> for ApiError {
             E::NotFound => (S::NOT_FOUND, K::NotFound),
             E::NotYours | E::TooMany => (S::FORBIDDEN, K::Forbidden),
             E::TooLarge => (S::PAYLOAD_TOO_LARGE, K::TooLarge),
+            E::Denied(denial) => return denial.into(),
+            E::Fault(fault) => return fault.into(),
+        };
+        Refusal::new(status, kind, text).into()
+    }
+}
+
+impl From<PresenceError> for ApiError {
+    fn from(error: PresenceError) -> Self {
+        use PresenceError as E;
+        let text = error.to_string();
+        let (status, kind) = match error {
+            E::NotYours => (S::FORBIDDEN, K::Forbidden),
+            E::StatusTooLong => (S::PAYLOAD_TOO_LARGE, K::TooLarge),
             E::Denied(denial) => return denial.into(),
             E::Fault(fault) => return fault.into(),
         };

@@ -1,0 +1,34 @@
+//! Knocking on rooms (Client-Server API, "Knocking on rooms").
+
+use belfry_room::{Change, MemberAct, Membership};
+use ruma_client_api::knock::knock_room::v3 as knock;
+use ruma_common::OwnedRoomId;
+
+use crate::{
+    edge::{Call, Edge},
+    error::ApiError,
+    rate::{Limit, Subject},
+    state::RoomDoor,
+};
+
+/// `POST /knock/{roomIdOrAlias}`.
+pub(crate) async fn knock(
+    door: RoomDoor,
+    edge: Edge,
+    call: Call<knock::Request>,
+) -> Result<knock::Response, ApiError> {
+    let (request, user) = (call.request, &call.auth.user_id);
+    let room_id = match OwnedRoomId::try_from(request.room_id_or_alias) {
+        Ok(room_id) => room_id,
+        Err(alias) => door.rooms.resolve_alias(&alias).await?,
+    };
+    // Whoever knocks wants in, and others are told of it: it costs what a join costs.
+    edge.charge(Limit::JoinLocal, Subject::User(user.clone()))?;
+    edge.charge(Limit::JoinRoom, Subject::Room(room_id.clone()))?;
+    let mut change = Membership::new(user.clone(), MemberAct::Knock);
+    change.reason = request.reason;
+    change.profile = door.profile_of(user).await?;
+    door.act(&call.auth, &room_id, Change::Member(change), None)
+        .await?;
+    Ok(knock::Response::new(room_id))
+}

@@ -1,0 +1,40 @@
+//! The part of the table about what people do in rooms, to rooms and about rooms beside talking.
+
+use crate::{
+    client::{knock, membership, openid, report, tag, thirdparty, upgrade, voip, well_known},
+    edge::{Routes, Rule},
+    state::Api,
+};
+
+pub(super) fn add(routes: Routes<Api>) -> Routes<Api> {
+    let routes = about_the_server(routes);
+    let routes = lookups(routes);
+    routes
+        .serve(Rule::NONE, membership::forget)
+        .serve(Rule::OPTIONAL, knock::knock)
+        .serve(Rule::FORM, upgrade::upgrade)
+        .serve(Rule::NONE, tag::all)
+        .serve(Rule::OPTIONAL, tag::set)
+        .serve(Rule::NONE, tag::delete)
+        .serve(Rule::OPTIONAL, report::room)
+        .serve(Rule::OPTIONAL, report::event)
+        .serve(Rule::OPTIONAL, report::user)
+}
+
+fn about_the_server(routes: Routes<Api>) -> Routes<Api> {
+    routes
+        .serve(Rule::NONE, well_known::client)
+        .serve(Rule::NONE, well_known::support)
+        .serve(Rule::NONE, voip::turn_server)
+        .serve(Rule::OPTIONAL, openid::request_token)
+}
+
+fn lookups(routes: Routes<Api>) -> Routes<Api> {
+    routes
+        .serve(Rule::NONE, thirdparty::protocols)
+        .serve(Rule::NONE, thirdparty::protocol)
+        .serve(Rule::NONE, thirdparty::locations)
+        .serve(Rule::NONE, thirdparty::locations_of_alias)
+        .serve(Rule::NONE, thirdparty::users)
+        .serve(Rule::NONE, thirdparty::users_of_id)
+}
