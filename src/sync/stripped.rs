@@ -7,6 +7,7 @@
 use belfry_data::{Membership, Snapshot, StateTuple};
 
 use crate::{
+    admission::shows_invite,
     error::Fault,
     event::RoomEvent,
     joined::Candidate,
@@ -29,7 +30,7 @@ const TYPES: [&str; 7] = [
 
 impl Turn<'_> {
     /// What an invite or a knock tells of its room; `None` if the client knows, or the inviter is
-    /// ignored.
+    /// ignored or not admitted.
     pub(crate) async fn stripped(
         &self,
         snapshot: &dyn Snapshot,
@@ -44,6 +45,9 @@ impl Turn<'_> {
         let told = self.since.is_some_and(|since| own.stamp() <= since);
         let is_invite = candidate.row.membership == Membership::Invite;
         if told || (is_invite && self.ignored.holds(own.pdu.sender())) {
+            return Ok(None);
+        }
+        if is_invite && !shows_invite(snapshot, self.user(), own.pdu.sender()).await? {
             return Ok(None);
         }
         stripped_state(&mut view, &own).await.map(Some)

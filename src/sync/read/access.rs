@@ -8,6 +8,7 @@ use belfry_event::Visibility;
 use ruma_common::{RoomId, UserId};
 
 use crate::{
+    admission::is_forgotten,
     error::{Fault, ViewError},
     room_view::RoomView,
     sight::{Eyes, last_stay, visibility_in, visibility_tuple},
@@ -47,6 +48,10 @@ pub(crate) async fn enter<'s>(
         .flatten();
     let view = RoomView::now(snapshot, room).await?;
     let mut view = view.ok_or(ViewError::Forbidden)?;
+    let row = match row {
+        Some(row) if is_forgotten(snapshot, user, room, row).await? => None,
+        row => row,
+    };
     let Some(row) = row else {
         return pass(view, Eyes::of_outsider(user, None)).await;
     };
