@@ -23,8 +23,9 @@ pub(crate) enum Ground {
     /// The same, of a join by which this server comes into the room, or into it again: what the
     /// server knew of the room's present says nothing.
     Joined(Root),
-    /// Another server told it of an event before what is known of the room.
-    Backfilled(Root),
+    /// The event is before what is known of the room; another server told the state, if its
+    /// previous events are not all stored.
+    Backfilled(Option<Root>),
 }
 
 /// An event with the right form, hash and signatures, to be judged and stored.

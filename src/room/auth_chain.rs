@@ -80,9 +80,11 @@ pub(crate) async fn events(
         let snapshot = shared.engine.snapshot().await?;
         let reader = RoomReader::new(&*snapshot, room_id);
         for event in reader.events(chunk).await?.into_iter().flatten() {
-            let pdu = event
-                .pdu(rules)
-                .map_err(|error| RoomError::Fault(error.to_string()))?;
+            let fault = |error: belfry_event::UnreadableEvent| RoomError::Fault(error.to_string());
+            let mut pdu = event.pdu(rules).map_err(fault)?;
+            if event.row.redacted_by.is_some() {
+                pdu = pdu.redact().map_err(fault)?;
+            }
             found.insert(event.hash, Arc::new(pdu));
         }
     }

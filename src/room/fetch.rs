@@ -29,6 +29,8 @@ const AUTH_CHAIN_MAX: usize = 20_000;
 const SINGLE_EVENTS_MAX: usize = 20;
 /// Auth events fetched one by one.
 const SINGLE_AUTH_MAX: usize = 10;
+/// Events looked up at once.
+const LOOKED_UP_AT_ONCE: usize = 500;
 /// Events sent as the earliest that are known.
 const EARLIEST_MAX: usize = 20;
 
@@ -52,13 +54,13 @@ pub(crate) struct Fetch<'a> {
 }
 
 impl Fetch<'_> {
-    async fn call<T>(&self, answer: PeerAnswer<'_, T>) -> Result<T, PeerError> {
+    pub(crate) async fn call<T>(&self, answer: PeerAnswer<'_, T>) -> Result<T, PeerError> {
         let late = |_| PeerError::Unreachable(format!("{} did not answer in time", self.server));
         let clock = &self.shared.env.clock;
         clock.within(CALL_WITHIN, answer).await.map_err(late)?
     }
 
-    fn event_id(&self, hash: EventHash) -> OwnedEventId {
+    pub(crate) fn event_id(&self, hash: EventHash) -> OwnedEventId {
         hash.to_event_id(self.rules.alphabet())
     }
 
@@ -99,6 +101,9 @@ impl Fetch<'_> {
 
     /// Has the auth events of this event stored.
     pub(crate) async fn auth_events(&self, pdu: &Pdu) -> Result<(), FetchError> {
+        if self.lacking(auth_events_needed(pdu)).await?.is_empty() {
+            return Ok(());
+        }
         let (peers, event_id) = (&self.shared.peers, self.event_id(pdu.hash()));
         let answer = peers.event_auth(self.server, self.room_id, &event_id);
         let chain = match self.call(answer).await {
@@ -136,7 +141,7 @@ impl Fetch<'_> {
     /// Which of these events are not stored.
     async fn lacking(&self, hashes: Vec<EventHash>) -> Result<Vec<EventHash>, RoomError> {
         let mut lacking = Vec::new();
-        for chunk in hashes.chunks(500) {
+        for chunk in hashes.chunks(LOOKED_UP_AT_ONCE) {
             let snapshot = self.shared.engine.snapshot().await?;
             let reader = RoomReader::new(&*snapshot, self.room_id);
             let found = reader.events(chunk).await?;
@@ -148,6 +153,19 @@ impl Fetch<'_> {
             );
         }
         Ok(lacking)
+    }
+
+    /// Which of these events have no place in the room.
+    pub(crate) async fn unplaced(&self, hashes: &[EventHash]) -> Result<Vec<EventHash>, RoomError> {
+        let snapshot = self.shared.engine.snapshot().await?;
+        let reader = RoomReader::new(&*snapshot, self.room_id);
+        let found = reader.events(hashes).await?;
+        let pairs = hashes.iter().zip(found);
+        let unplaced = pairs.filter(|(_, found)| {
+            let placed = found.as_ref().is_some_and(|found| !found.row.is_outlier());
+            !placed
+        });
+        Ok(unplaced.map(|(hash, _)| *hash).collect())
     }
 
     /// The state before an event as the server tells it; its events are stored, and its tree. The
@@ -195,7 +213,7 @@ impl Fetch<'_> {
     ) -> Result<BTreeMap<StateTuple, EventHash>, RoomError> {
         let hashes: Vec<_> = hashes.into_iter().collect();
         let mut state = BTreeMap::new();
-        for chunk in hashes.chunks(500) {
+        for chunk in hashes.chunks(LOOKED_UP_AT_ONCE) {
             let found = stored(self.shared, self.room_id, self.rules, chunk).await?;
             for (hash, event) in found {
                 let key = event.pdu.state_key();

@@ -36,6 +36,7 @@
 
 mod arrival;
 mod auth_chain;
+mod backfill;
 mod batch;
 mod bell;
 mod change;
@@ -62,8 +63,10 @@ mod receipt;
 mod remote_join;
 mod residence;
 mod rooms;
+mod serving;
 mod settings;
 mod shape;
+mod sight;
 mod successor;
 mod transaction;
 mod typing;
@@ -94,6 +97,7 @@ pub use peers::{
 pub use receipt::{ReadMark, ReceiptKind};
 pub use remote_join::{Remote, VIA_MAX};
 pub use rooms::{Identity, MAILBOX_JOBS_MAX, Rooms, WORKERS_MAX};
+pub use serving::WALK_EVENTS_MAX;
 pub use settings::{SETTINGS_PAGE_MAX, Setting};
 pub use successor::Replacement;
 pub use transaction::{Receipt, STAGED_BYTES_MAX, TRANSACTION_PDUS_MAX, Transaction};

@@ -56,21 +56,6 @@ pub(crate) fn keys_wanted(inbound: &Inbound) -> Vec<KeyWanted> {
     wanted.collect()
 }
 
-/// Checks the signatures of one event by keys that are to be had.
-pub(crate) async fn verify(keys: &dyn Keys, inbound: &Inbound) -> Result<Arc<Pdu>, SignatureError> {
-    let wanted = keys_wanted(inbound);
-    let held = keys.held(&wanted).await;
-    match inbound.verify(&held) {
-        Err(SignatureError::NoUsableKey { .. }) => {
-            let fetched = keys.fetch(&wanted).await;
-            inbound
-                .verify(&fetched)
-                .map(belfry_event::Verified::into_pdu)
-        }
-        settled => settled.map(belfry_event::Verified::into_pdu),
-    }
-}
-
 /// Checks events that came together.
 pub(crate) async fn verify_all(
     keys: &dyn Keys,

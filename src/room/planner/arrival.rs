@@ -237,8 +237,8 @@ impl Planner<'_> {
         file: &File,
     ) -> Result<Root, Pause> {
         match arrival.ground {
-            Ground::Told(root) | Ground::Joined(root) | Ground::Backfilled(root) => Ok(root),
-            Ground::PrevEvents => {
+            Ground::Told(root) | Ground::Joined(root) | Ground::Backfilled(Some(root)) => Ok(root),
+            Ground::PrevEvents | Ground::Backfilled(None) => {
                 let prevs = arrival.pdu.prev_hashes();
                 let same = desk
                     .head
@@ -390,7 +390,10 @@ fn missing(arrival: &Arrival, file: &File) -> Vec<EventHash> {
     let pdu = &arrival.pdu;
     let cited = auth_events_needed(pdu).into_iter();
     let mut missing: Vec<_> = cited.filter(|hash| !file.contains_key(hash)).collect();
-    if arrival.ground == Ground::PrevEvents {
+    if matches!(
+        arrival.ground,
+        Ground::PrevEvents | Ground::Backfilled(None)
+    ) {
         let unplaced = |hash: &&EventHash| {
             let prev = file.get(hash);
             prev.is_none_or(|prev| prev.state_before.is_none())
