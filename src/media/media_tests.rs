@@ -1,1 +1,53 @@
-//! x
+//! What only the inside shows: blobs without a row are removed, and only those.
+
+use std::sync::Arc;
+
+use belfry_blob::{Blobs, MemoryBlobs};
+use belfry_env::{Env, SimulatedWall};
+use belfry_kv::Memory;
+use belfry_policy::{Account, MEMBER, Rules, Standing};
+use bytes::Bytes;
+use ruma_common::{owned_server_name, user_id};
+
+use crate::{Label, Media, MediaOptions};
+
+fn repository() -> (Media, MemoryBlobs) {
+    let env = Env::simulated(1, &SimulatedWall::at(0));
+    let blobs = MemoryBlobs::default();
+    let options = MediaOptions {
+        server_name: owned_server_name!("hs1"),
+        upload_bytes_max: 1 << 20,
+        user_bytes_max: None,
+    };
+    let engine = Arc::new(Memory::default());
+    let media = Media::new(engine, Arc::new(blobs.clone()), &env, options);
+    (media, blobs)
+}
+
+async fn upload(media: &Media, content: &'static [u8]) {
+    let account = Account {
+        id: user_id!("@alice:hs1"),
+        role: MEMBER,
+        standing: Standing::Active,
+    };
+    let rules = Rules::default();
+    let begun = media.begin(&rules, account, None, Label::default(), None);
+    let mut incoming = begun.await.unwrap();
+    incoming.write(Bytes::from_static(content)).await.unwrap();
+    incoming.finish().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sweep_removes_what_nothing_refers_to() {
+    let (media, blobs) = repository();
+    upload(&media, b"kept").await;
+    upload(&media, b"kept").await;
+    // A crash came between blob and row.
+    let mut orphan = blobs.begin().await.unwrap();
+    orphan.write(Bytes::from_static(b"orphan")).await.unwrap();
+    orphan.finish().await.unwrap();
+    assert_eq!(blobs.list(None).await.unwrap().len(), 2);
+    assert_eq!(media.sweep(None).await.unwrap(), (None, 1));
+    assert_eq!(blobs.list(None).await.unwrap().len(), 1);
+    assert_eq!(media.sweep(None).await.unwrap(), (None, 0));
+}

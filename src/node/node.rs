@@ -89,6 +89,7 @@ impl Node {
         };
         duty::start(&env, &database, &api.flows);
         duty::keep_directories(&env, &api.views);
+        duty::sweep_media(&env, &api.media);
         Ok(Self { env, database, api })
     }
 
