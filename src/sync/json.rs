@@ -5,11 +5,16 @@
 
 use std::fmt::Write as _;
 
-/// JSON objects, one after another, to become an array.
+/// Bytes after which a list goes on in another piece.
+const PIECE_BYTES: usize = 64 * 1024;
+
+/// JSON objects, one after another, to become an array. Kept in pieces: growing one text to the
+/// size of a large room's members would take three times its size on the way.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct EventList {
-    /// With commas between.
-    text: String,
+    /// Pieces that are full; commas are between and in them.
+    full: Vec<String>,
+    last: String,
     count: usize,
 }
 
@@ -34,22 +39,39 @@ impl EventList {
     /// Appends the JSON array.
     pub fn write(&self, out: &mut String) {
         out.push('[');
-        out.push_str(&self.text);
+        for piece in &self.full {
+            out.push_str(piece);
+        }
+        out.push_str(&self.last);
         out.push(']');
     }
 
-    /// The elements' text, with commas between.
+    /// The elements' text, with commas between, in pieces.
+    pub fn into_pieces(self) -> Vec<String> {
+        let mut pieces = self.full;
+        pieces.push(self.last);
+        pieces
+    }
+
+    /// The same in one.
     pub(crate) fn into_text(self) -> String {
-        self.text
+        if self.full.is_empty() {
+            self.last
+        } else {
+            self.into_pieces().concat()
+        }
     }
 
     /// Adds an element, which `write` appends.
     pub(crate) fn push(&mut self, write: impl FnOnce(&mut String)) {
         if self.count > 0 {
-            self.text.push(',');
+            self.last.push(',');
         }
-        write(&mut self.text);
+        write(&mut self.last);
         self.count += 1;
+        if self.last.len() >= PIECE_BYTES {
+            self.full.push(std::mem::take(&mut self.last));
+        }
     }
 }
 
@@ -139,6 +161,21 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+
+    #[test]
+    fn long_lists_are_the_same_in_pieces() {
+        let mut list = EventList::default();
+        for _ in 0..5 {
+            list.push(|out| write_string(&"x".repeat(PIECE_BYTES / 2), out));
+        }
+        let whole = list.to_json();
+        let found: Vec<String> = serde_json::from_str(&whole).unwrap();
+        assert_eq!((found.len(), list.len()), (5, 5));
+        let pieces = list.clone().into_pieces();
+        assert_eq!(pieces.len(), 3);
+        assert_eq!(format!("[{}]", pieces.concat()), whole);
+        assert_eq!(format!("[{}]", list.into_text()), whole);
+    }
 
     #[test]
     fn objects_and_lists_are_json() {

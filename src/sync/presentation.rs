@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// Events read at once where a whole state is shown.
-const STATE_CHUNK: usize = 1_000;
+const STATE_CHUNK: usize = 500;
 
 /// How the events of an answer are written.
 #[derive(Debug, Clone, Copy)]

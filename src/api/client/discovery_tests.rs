@@ -157,8 +157,9 @@ async fn vis_021_summaries_and_spaces_tell_strangers_nothing_of_closed_rooms() {
     assert_eq!(eve.refused(&path).await, expect(404, "M_NOT_FOUND"));
     let hierarchy = format!("v1/rooms/{closed}/hierarchy");
     assert_eq!(eve.refused(&hierarchy).await, expect(403, "M_FORBIDDEN"));
-    let anybody = app.raw(("GET", &format!("/_matrix/client/{path}")), None, "");
-    assert_eq!(anybody.await, expect(404, "M_NOT_FOUND"));
+    let whole = format!("/_matrix/client/{path}");
+    let anybody = app.raw(("GET", &whole), None, "").await;
+    assert_eq!(anybody, expect(404, "M_NOT_FOUND"));
     alice.invite(&closed, &bob).await;
     let told = bob.get(&path).await;
     assert_eq!(told["name"], "Secret");

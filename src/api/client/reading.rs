@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use belfry_policy::{Action, Request, Requester as Asking};
 use belfry_sync::{
-    ContextRequest, Direction, MembersFilter, MembersRequest, Membership, MessagesRequest,
-    RoomEventFilter, StateFormat, SyncRequest,
+    ContextRequest, Direction, EventList, MembersFilter, MembersRequest, Membership,
+    MessagesRequest, RoomEventFilter, StateFormat, SyncRequest,
 };
 use belfry_user::{Requester, Users};
 use ruma_client_api::{
@@ -27,7 +27,7 @@ use serde::Serialize;
 
 use super::passing::stored;
 use crate::{
-    edge::{Call, JsonText},
+    edge::{Call, JsonPieces, JsonText},
     error::{ApiError, EdgeError},
     state::ViewDoor,
 };
@@ -140,10 +140,11 @@ pub(crate) async fn event(
 pub(crate) async fn state(
     door: ViewDoor,
     call: Call<state::Request>,
-) -> Result<JsonText, ApiError> {
+) -> Result<JsonPieces, ApiError> {
     door.admit(&call.auth)?;
     let (user, room) = (&call.auth.user_id, &call.request.room_id);
-    Ok(JsonText(door.views.state(user, room).await?.to_json()))
+    let state = door.views.state(user, room).await?;
+    Ok(between("[", state, "]"))
 }
 
 /// `GET /rooms/{roomId}/state/{eventType}/{stateKey}`.
@@ -167,7 +168,7 @@ pub(crate) async fn state_event(
 pub(crate) async fn members(
     door: ViewDoor,
     call: Call<members::Request>,
-) -> Result<JsonText, ApiError> {
+) -> Result<JsonPieces, ApiError> {
     door.admit(&call.auth)?;
     let request = call.request;
     let wanted = MembersRequest {
@@ -183,10 +184,15 @@ pub(crate) async fn members(
                 .transpose()?,
         },
     };
-    let mut text = String::from("{\"chunk\":");
-    door.views.members(&wanted).await?.write(&mut text);
-    text.push('}');
-    Ok(JsonText(text))
+    let members = door.views.members(&wanted).await?;
+    Ok(between("{\"chunk\":[", members, "]}"))
+}
+
+fn between(begin: &str, list: EventList, end: &str) -> JsonPieces {
+    let mut pieces = vec![begin.to_owned()];
+    pieces.extend(list.into_pieces());
+    pieces.push(end.to_owned());
+    JsonPieces(pieces)
 }
 
 /// `GET /rooms/{roomId}/joined_members`.

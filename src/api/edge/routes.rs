@@ -1,15 +1,20 @@
 //! Registers endpoints with the router under all the paths that they ever had.
 
-use std::time::Duration;
+use std::{convert::Infallible, time::Duration};
 
 use axum::{
     Router,
+    body::Body,
     extract::{FromRef, Request, State},
     response::{IntoResponse as _, Response},
     routing::{MethodFilter, on},
 };
 use bytes::BytesMut;
-use http::{HeaderValue, Method, header::CONTENT_TYPE};
+use futures_util::stream;
+use http::{
+    HeaderValue, Method,
+    header::{CONTENT_LENGTH, CONTENT_TYPE},
+};
 use ruma_common::api::{
     IncomingRequest, Metadata, OutgoingResponse, OutgoingResponseExt as _,
     path_builder::PathBuilder as _,
@@ -41,6 +46,20 @@ impl Answer for JsonText {
     fn respond(self) -> Response {
         let json = HeaderValue::from_static("application/json");
         ([(CONTENT_TYPE, json)], self.0).into_response()
+    }
+}
+
+/// The same in pieces, for answers that are too large to be put together.
+#[derive(Debug, Clone)]
+pub struct JsonPieces(pub Vec<String>);
+
+impl Answer for JsonPieces {
+    fn respond(self) -> Response {
+        let length: usize = self.0.iter().map(String::len).sum();
+        let json = HeaderValue::from_static("application/json");
+        let headers = [(CONTENT_TYPE, json), (CONTENT_LENGTH, length.into())];
+        let pieces = self.0.into_iter().map(Ok::<_, Infallible>);
+        (headers, Body::from_stream(stream::iter(pieces))).into_response()
     }
 }
 

@@ -1,0 +1,185 @@
+//! What it costs to read a room: a page of history in a room of a million events and in one of a
+//! thousand, and the memory that a long member list takes.
+//!
+//! On the memory engine, one thread, so that elapsed time is CPU time: the median of many runs.
+//! `READING_EVENTS` sets another number than a million. Bytes are those of the heap at its highest.
+
+use std::{hint::black_box, sync::Arc, time::Duration};
+
+use belfry_data::Engine;
+use belfry_env::Env;
+use belfry_event::SigningKey;
+use belfry_kv::Memory;
+use belfry_room::{
+    Append, Change, CreateRoom, Identity, MemberAct, Membership, Preset, Profile, Rooms,
+};
+use belfry_sync::{
+    Direction, MembersFilter, MembersRequest, MessagesRequest, RoomEventFilter, Views,
+};
+use peak_alloc::PeakAlloc;
+use ruma_common::{OwnedRoomId, OwnedUserId, RoomId, RoomVersionId, UserId, server_name};
+use serde_json::{json, value::to_raw_value};
+
+#[global_allocator]
+static HEAP: PeakAlloc = PeakAlloc;
+
+/// Events under way at once, which a room's worker takes in one batch.
+const AT_ONCE: usize = 100;
+const MEMBERS: usize = 10_000;
+const RUNS: usize = 200;
+
+struct Bench {
+    rooms: Rooms,
+    views: Views,
+    env: Env,
+}
+
+fn user(number: usize) -> OwnedUserId {
+    UserId::parse(format!("@user{number}:x.example")).expect("a user ID")
+}
+
+impl Bench {
+    fn new() -> Self {
+        let env = Env::system(tokio::runtime::Handle::current()).expect("entropy");
+        let engine: Arc<dyn Engine> = Arc::new(Memory::default());
+        let server_name = server_name!("x.example").to_owned();
+        let identity = Identity {
+            server_name: server_name.clone(),
+            key: SigningKey::from_seed(&[7; 32], "a1").expect("a key"),
+        };
+        Self {
+            rooms: Rooms::new(Arc::clone(&engine), env.clone(), identity),
+            views: Views::new(engine, env.clone(), server_name, [7; 16]),
+            env,
+        }
+    }
+
+    async fn room(&self) -> OwnedRoomId {
+        let request = CreateRoom {
+            creator: user(0),
+            profile: Profile::default(),
+            version: RoomVersionId::V11,
+            preset: Preset::PublicChat,
+            name: Some("Town hall".to_owned()),
+            topic: None,
+            alias: None,
+            published: false,
+            invite: Vec::new(),
+            is_direct: false,
+            creation_content: serde_json::Map::new(),
+            initial_state: Vec::new(),
+            power_level_content_override: serde_json::Map::new(),
+            replaces: None,
+        };
+        self.rooms.create(request).await.expect("a room")
+    }
+
+    /// Appends so many changes, some at once.
+    async fn append(&self, room: &RoomId, count: usize, change: impl Fn(usize) -> Append) {
+        for begin in (0..count).step_by(AT_ONCE) {
+            let mut tasks = Vec::new();
+            for number in begin..count.min(begin + AT_ONCE) {
+                let (rooms, room, append) = (self.rooms.clone(), room.to_owned(), change(number));
+                let append = async move { rooms.append(&room, append).await };
+                tasks.push(self.env.tasks.spawn("append", append));
+            }
+            for task in tasks {
+                task.await.expect("a task").expect("an event");
+            }
+        }
+    }
+
+    async fn stop(self) {
+        drop((self.rooms, self.views));
+        self.env.stop(Duration::from_secs(10)).await;
+    }
+}
+
+fn append(sender: OwnedUserId, change: Change) -> Append {
+    Append {
+        sender,
+        change,
+        txn: None,
+        timestamp_ms: None,
+    }
+}
+
+fn message(number: usize) -> Append {
+    let content = json!({"msgtype": "m.text", "body": format!("Good morning {number}!")});
+    let change = Change::Message {
+        kind: "m.room.message".into(),
+        content: to_raw_value(&content).expect("JSON"),
+    };
+    append(user(0), change)
+}
+
+/// The median time of a page of 100, in microseconds.
+async fn page_us(events: usize) -> f64 {
+    let bench = Bench::new();
+    let room = bench.room().await;
+    bench.append(&room, events, message).await;
+    let request = MessagesRequest {
+        user_id: user(0),
+        room_id: room,
+        from: None,
+        to: None,
+        direction: Direction::Backward,
+        limit: Some(100),
+        filter: RoomEventFilter::default(),
+    };
+    let mut times = Vec::new();
+    for _ in 0..RUNS {
+        let begun = bench.env.clock.now();
+        let page = bench.views.messages(&request).await.expect("a page");
+        black_box(page.to_json());
+        times.push(bench.env.clock.now().since(begun));
+    }
+    times.sort_unstable();
+    let median_us = times[RUNS / 2].as_secs_f64() * 1e6;
+    println!("/messages?limit=100 of {events:>9} events {median_us:>10.1} us");
+    bench.stop().await;
+    median_us
+}
+
+async fn member_list() {
+    let bench = Bench::new();
+    let room = bench.room().await;
+    let join = |number| {
+        let join = Membership::new(user(number + 1), MemberAct::Join);
+        append(user(number + 1), Change::Member(join))
+    };
+    bench.append(&room, MEMBERS - 1, join).await;
+    let request = MembersRequest {
+        user_id: user(0),
+        room_id: room,
+        at: None,
+        filter: MembersFilter::default(),
+    };
+    let before = HEAP.current_usage();
+    HEAP.reset_peak_usage();
+    let list = bench.views.members(&request).await.expect("members");
+    let pieces = list.into_pieces();
+    let taken = HEAP.peak_usage() - before;
+    let answer: usize = pieces.iter().map(String::len).sum();
+    let times = taken as f64 / answer as f64;
+    println!("/members of {MEMBERS}: {answer} B, {taken} B of memory, {times:.2} times");
+    drop(pieces);
+    bench.stop().await;
+}
+
+fn main() {
+    let events = std::env::var("READING_EVENTS").ok();
+    let events = events.and_then(|events| events.parse().ok());
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build();
+    runtime.expect("a runtime").block_on(async {
+        member_list().await;
+        let small = page_us(1_000).await;
+        let large = page_us(events.unwrap_or(1_000_000)).await;
+        println!(
+            "the large room's page takes {:.2} times as long",
+            large / small
+        );
+    });
+}
