@@ -5,10 +5,13 @@
 
 pub(crate) mod account;
 pub(crate) mod account_data;
+pub(crate) mod backup;
+pub(crate) mod dehydrated;
 pub(crate) mod device;
 pub(crate) mod directory;
 pub(crate) mod discovery;
 pub(crate) mod filter;
+pub(crate) mod keys;
 pub(crate) mod knock;
 pub(crate) mod media;
 pub(crate) mod membership;
@@ -23,6 +26,8 @@ pub(crate) mod report;
 pub(crate) mod room;
 pub(crate) mod server;
 pub(crate) mod session;
+pub(crate) mod to_device;
+pub(crate) mod sliding;
 pub(crate) mod tag;
 pub(crate) mod thirdparty;
 mod uia;
@@ -36,6 +41,8 @@ mod account_data_tests;
 mod account_tests;
 #[cfg(test)]
 mod act_tests;
+#[cfg(test)]
+mod bad_room_tests;
 #[cfg(test)]
 mod directory_tests;
 #[cfg(test)]
@@ -62,3 +69,5 @@ mod session_tests;
 mod talk;
 #[cfg(test)]
 mod visibility_tests;
+#[cfg(test)]
+mod sliding_tests;

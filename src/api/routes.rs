@@ -1,6 +1,7 @@
 //! The route table: every endpoint that is served, with the body that it takes.
 
 mod acts;
+mod encryption;
 
 use axum::Router;
 
@@ -8,7 +9,7 @@ use crate::{
     admin,
     client::{
         account, account_data, device, directory, discovery, filter, media, membership, passing, profile, push_rule, reading,
-        register, relation, room, server, session,
+        register, relation, room, server, session, sliding,
     },
     edge::{Routes, Rule},
     federation,
@@ -21,7 +22,9 @@ pub const VERSIONS: &[&str] = &["v1.1"];
 
 /// Drafts that `/versions` claims: those whose endpoints are in the table under unstable paths.
 pub const UNSTABLE_FEATURES: &[&str] = &[
+    "org.matrix.e2e_cross_signing",
     "org.matrix.msc3391",
+    "org.matrix.msc3814",
     "uk.half-shot.msc2666.query_mutual_rooms",
     "uk.half-shot.msc2666.query_mutual_rooms.stable",
     "uk.tcpip.msc4133",
@@ -54,6 +57,7 @@ pub(crate) fn table() -> Routes<Api> {
     let routes = own_account(routes);
     let routes = own_data(routes);
     let routes = push_rules(routes);
+    let routes = encryption::encryption(routes);
     let routes = reading_rooms(routes);
     let routes = related_events(routes);
     let routes = finding_rooms_and_users(routes);
@@ -126,6 +130,7 @@ fn push_rules(routes: Routes<Api>) -> Routes<Api> {
 fn reading_rooms(routes: Routes<Api>) -> Routes<Api> {
     routes
         .serve_within(reading::SYNC_TIME_MAX, Rule::NONE, reading::sync)
+        .serve_within(reading::SYNC_TIME_MAX, Rule::OPTIONAL, sliding::sync)
         .serve(Rule::NONE, reading::messages)
         .serve(Rule::NONE, reading::context)
         .serve(Rule::NONE, reading::event)

@@ -1,8 +1,12 @@
 //! Request types of our own, where ruma has none or its parser does not do.
 
 pub(crate) mod account_data;
+pub(crate) mod keys;
 mod legacy_auth;
 mod login;
 pub(crate) mod shared_secret;
+pub(crate) mod sliding;
+mod typing;
 
 pub(crate) use {legacy_auth::LegacyAuth, login::Login};
+pub(crate) use typing::SetTyping;

@@ -3,7 +3,7 @@
 //! It exists so that every caller handles the same few outcomes. It knows nothing of HTTP statuses
 //! and error codes, which `api` gives to each variant.
 
-use belfry_data::{ReadError, StateError};
+use belfry_data::{CommitError, ReadError, StateError};
 use belfry_event::UnreadableEvent;
 
 use crate::{filter::FilterError, token::TokenError};
@@ -29,6 +29,12 @@ pub enum ViewError {
     /// More requests of this user, or of all users, wait for something new than the server holds.
     #[error("too many requests wait for something new; end some of them")]
     TooManyWaiting,
+    /// The server does not remember the connection, or not as far back.
+    #[error("the position is not known; leave pos out to start anew")]
+    UnknownPos,
+    /// The request asks for what cannot be, or for more than it may.
+    #[error("{0}")]
+    Invalid(String),
     /// Not the caller's doing.
     #[error(transparent)]
     Fault(#[from] Fault),
@@ -43,6 +49,9 @@ pub enum Fault {
     /// A stored event cannot be read.
     #[error(transparent)]
     Unreadable(#[from] UnreadableEvent),
+    /// What was told could not be stored.
+    #[error(transparent)]
+    Store(CommitError),
     /// A room of a version that this build does not know.
     #[error("a stored room has version {0}, which this build does not know; start a newer one")]
     Version(String),
@@ -51,18 +60,18 @@ pub enum Fault {
 impl Fault {
     /// Whether the same request may have an answer in a moment: the database is slow or stopping.
     pub fn is_passing(&self) -> bool {
-        matches!(
-            self,
-            Self::Read(StateError::Read(
-                ReadError::Expired | ReadError::Unavailable(_)
-            ))
-        )
+        match self {
+            Self::Read(StateError::Read(ReadError::Expired | ReadError::Unavailable(_))) => true,
+            Self::Store(error) => matches!(error, CommitError::Unavailable(_)),
+            _ => false,
+        }
     }
 
     /// Whether it is about what is stored of one room, which nothing but a repair will change.
     pub(crate) fn is_of_room(&self) -> bool {
         match self {
             Self::Unreadable(_) | Self::Version(_) => true,
+            Self::Store(_) => false,
             Self::Read(error) => matches!(error, StateError::Read(ReadError::Corrupt(_))),
         }
     }

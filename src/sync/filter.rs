@@ -180,6 +180,15 @@ impl RoomEventFilter {
     }
 }
 
+impl Filter {
+    /// One that wants everything, timelines of at most so many events.
+    pub(crate) fn of_timeline(limit: u32) -> Self {
+        let mut filter = Self::default();
+        filter.room.timeline.events.limit = Some(limit.into());
+        filter
+    }
+}
+
 impl RoomFilter {
     pub(crate) fn wants_room(&self, room: &RoomId) -> bool {
         admits(self.rooms.as_ref(), self.not_rooms.as_ref(), room.as_str())

@@ -16,6 +16,7 @@
 //! is to be told, the request waits on its channel.
 
 mod account_changes;
+mod admission;
 mod aggregation;
 mod audience;
 mod counts;
@@ -23,6 +24,7 @@ mod delta;
 mod departed;
 mod device_list;
 mod directory;
+mod encryption;
 mod ephemeral;
 mod error;
 mod event;
@@ -50,6 +52,7 @@ mod room_view;
 mod sections;
 mod sent;
 mod sight;
+mod sliding;
 mod state_section;
 mod stripped;
 mod summary;
@@ -92,6 +95,10 @@ pub use counts::LATE_ROOMS_MAX;
 pub use delta::{GAP_EVENTS_MAX, STATE_CHANGES_MAX};
 pub use directory::DIRECTORY_MARKS_MAX;
 pub use ephemeral::RECEIPTS_TOLD_MAX;
+pub use encryption::{
+    CO_MEMBERS_MAX, DEVICE_LIST_ENTRIES_MAX, DEVICE_LIST_LOOKS_MAX, TO_DEVICE_ANSWER_BYTES_MAX,
+    TO_DEVICE_MESSAGES_MAX,
+};
 pub use error::{Fault, ViewError};
 pub use facts::FACTS_MAX;
 pub use filter::{FILTER_BYTES_MAX, Filter, FilterError, RELATED_BY_MAX, RoomEventFilter};
@@ -114,6 +121,11 @@ pub use ring::RING_ROOMS_MAX;
 pub use room_view::STATE_ENTRIES_MAX;
 pub use sections::{DeviceLists, Sections};
 pub use sent::{SENT_MAX, SENT_TO_DEVICE_MAX};
+pub use sliding::{
+    CONNECTION_NAME_BYTES_MAX, ExtensionAnswers, Extensions, Hero, LISTS_MAX, ListFilters,
+    ListRequest, REQUIRED_STATE_MAX, RoomDetails, SUBSCRIPTIONS_MAX, Scope, SlidingRequest,
+    SlidingResponse, SlidingRoom, ToDeviceRequest,
+};
 pub use sight::MEMBERSHIP_STEPS_MAX;
 pub use summary::{HERO_CANDIDATES_MAX, HEROES_MAX, Summary};
 pub use sync::{SyncRequest, TIMEOUT_MAX};

@@ -12,6 +12,7 @@ use ruma_common::{OwnedDeviceId, OwnedUserId, RoomId};
 
 use crate::{
     account_changes::AccountChanges,
+    admission::is_forgotten,
     error::{Fault, ViewError},
     filter::Filter,
     joined::Candidate,
@@ -73,16 +74,18 @@ impl Views {
     pub async fn sync(&self, request: &SyncRequest) -> Result<SyncResponse, ViewError> {
         let shared = &*self.0;
         let since = request.since.as_deref();
+        let to_device = since.map(|token| shared.tokens.to_device(token));
+        let to_device = to_device.transpose()?;
         let mut since = since.map(|token| shared.tokens.since(token)).transpose()?;
         let deadline = shared.env.clock.now() + request.timeout.min(TIMEOUT_MAX);
         let waits = since.is_some() && !request.timeout.is_zero() && !request.full_state;
         let mut waiter = shared.notifier.subscribe(&request.user_id, waits)?;
         loop {
             // On the heap, so that a request that waits is small.
-            let (until, response) = Box::pin(shared.turn(request, since)).await?;
+            let (until, response) = Box::pin(shared.turn(request, since, to_device)).await?;
             let done = !waits || !response.is_empty();
             if done || !shared.news(&mut waiter, until, deadline).await {
-                return Ok(response);
+                return Ok(*response);
             }
             since = Some(until);
         }
@@ -91,7 +94,7 @@ impl Views {
 
 impl Shared {
     /// Whether something came behind `until` before the deadline.
-    async fn news(&self, waiter: &mut Waiter, until: Stamp, deadline: Moment) -> bool {
+    pub(crate) async fn news(&self, waiter: &mut Waiter, until: Stamp, deadline: Moment) -> bool {
         tokio::select! {
             biased;
             () = waiter.news(until) => true,
@@ -105,7 +108,8 @@ impl Shared {
         &self,
         request: &SyncRequest,
         since: Option<Stamp>,
-    ) -> Result<(Stamp, SyncResponse), Fault> {
+        to_device: Option<Stamp>,
+    ) -> Result<(Stamp, Box<SyncResponse>), Fault> {
         let mut snapshot = self.snapshot().await?;
         self.notifier.advance(&*snapshot).await?;
         let until = behind(&*snapshot);
@@ -123,13 +127,19 @@ impl Shared {
             device: request.device_id.as_deref(),
             since,
             until,
+            to_device,
         };
-        let mut response = SyncResponse {
-            next_batch: self.tokens.sync(until),
-            sections: self.sections(&*snapshot, asker).await?,
+        let sections = self.sections(&*snapshot, asker).await?;
+        let lagging = sections.to_device_until.filter(|told| *told < until);
+        let mut response = Box::new(SyncResponse {
+            next_batch: match lagging {
+                Some(told) => self.tokens.lagging(until, told),
+                None => self.tokens.sync(until),
+            },
+            sections,
             account_data: changes.global(&*snapshot, turn.user(), wanted).await?,
             ..SyncResponse::default()
-        };
+        });
         for room in &rooms {
             turn.tell(&mut snapshot, room, &changes, &mut response)
                 .await?;
@@ -218,7 +228,11 @@ impl Turn<'_> {
                 response.knock.extend(told.map(|told| (room, told)));
             }
             Membership::Leave | Membership::Ban => {
-                if self.since.is_some() || self.request.filter.room.include_leave {
+                // A departure is told once to who syncs on, also if the room is forgotten.
+                let wanted = self.since.is_some()
+                    || (self.request.filter.room.include_leave
+                        && !is_forgotten(snapshot, self.user(), &room, candidate.row).await?);
+                if wanted {
                     let told = self.departed(snapshot, candidate, changes).await?;
                     response.leave.extend(told.map(|told| (room, told)));
                 }

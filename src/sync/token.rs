@@ -21,6 +21,8 @@ const INCARNATION_BYTES: usize = 6;
 
 const FORMAT_SYNC: u8 = 1;
 const FORMAT_TIMELINE: u8 = 2;
+/// As [`FORMAT_SYNC`], with a second place, up to which messages to the device were told.
+const FORMAT_LAGGING: u8 = 3;
 
 /// Longest token of a list, in characters: a room ID and some more, in base64.
 const LIST_TOKEN_BYTES_MAX: usize = 512;
@@ -35,6 +37,8 @@ pub(crate) enum List {
     PublicRooms = 17,
     /// Rooms that two users are in.
     MutualRooms = 18,
+    /// Answers of a sliding connection, by number.
+    Sliding = 19,
 }
 
 /// Why a token names no place.
@@ -77,6 +81,29 @@ impl Tokens {
         URL_SAFE_NO_PAD.encode(bytes)
     }
 
+    /// The token of a place in the server's order for a device that got its messages only up to
+    /// another place.
+    pub(crate) fn lagging(self, at: Stamp, to_device: Stamp) -> String {
+        let mut bytes = self.begin(FORMAT_LAGGING);
+        put_stamp(&mut bytes, at);
+        put_stamp(&mut bytes, to_device);
+        URL_SAFE_NO_PAD.encode(bytes)
+    }
+
+    /// Up to where the device has got its messages by this `since`.
+    pub(crate) fn to_device(self, token: &str) -> Result<Stamp, TokenError> {
+        let at = self.since(token)?;
+        let bytes = URL_SAFE_NO_PAD.decode(token);
+        let bytes = bytes.map_err(|_| TokenError::Malformed)?;
+        let mut rest = &*bytes;
+        if take::<1>(&mut rest)? != [FORMAT_LAGGING] {
+            return Ok(at);
+        }
+        take::<INCARNATION_BYTES>(&mut rest)?;
+        take_stamp(&mut rest)?;
+        take_stamp(&mut rest)
+    }
+
     /// The token of a place in a room's timeline.
     pub(crate) fn timeline(self, at: TimelinePoint) -> String {
         let mut bytes = self.begin(FORMAT_TIMELINE);
@@ -97,6 +124,11 @@ impl Tokens {
         let incarnation = take::<INCARNATION_BYTES>(&mut rest)?;
         let place = match format {
             [FORMAT_SYNC] => Place::Sync(take_stamp(&mut rest)?),
+            [FORMAT_LAGGING] => {
+                let at = take_stamp(&mut rest)?;
+                take_stamp(&mut rest)?;
+                Place::Sync(at)
+            }
             [FORMAT_TIMELINE] => Place::Timeline(TimelinePoint {
                 depth: take_depth(&mut rest)?,
                 stamp: take_stamp(&mut rest)?,
@@ -250,6 +282,18 @@ mod tests {
             assert!(token.len() <= 32, "{token}");
         }
         assert!(tokens.sync(stamp(1_000_000, u16::MAX)).len() <= 16);
+    }
+
+    #[test]
+    fn lagging_tokens_have_two_places() {
+        let tokens = Tokens::new(INCARNATION);
+        let token = tokens.lagging(stamp(9, 1), stamp(5, 2));
+        assert_eq!(tokens.since(&token), Ok(stamp(9, 1)));
+        assert_eq!(tokens.to_device(&token), Ok(stamp(5, 2)));
+        let token = tokens.sync(stamp(9, 1));
+        assert_eq!(tokens.to_device(&token), Ok(stamp(9, 1)));
+        let last = stamp(Position::MAX.number(), u16::MAX);
+        assert!(tokens.lagging(last, last).len() <= TOKEN_BYTES_MAX);
     }
 
     #[test]

@@ -1,0 +1,299 @@
+//! One room of a sliding answer.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use belfry_data::{STAMP_FIRST, Snapshot, Stamp, StateTuple, connection::ToldRow};
+use belfry_event::EventHash;
+use ruma_common::OwnedUserId;
+use serde::Deserialize;
+
+use super::{
+    list::Wanted,
+    required::Required,
+    response::{Hero, SlidingRoom},
+};
+use crate::{
+    account_changes::AccountChanges,
+    delta,
+    error::Fault,
+    event::RoomEvent,
+    joined::Candidate,
+    presentation,
+    room_view::RoomView,
+    sight::{Eyes, member_tuple, plain_tuple},
+    state_section::Base,
+    summary::Summary,
+    turn::Turn,
+    window::Window,
+};
+
+/// What a room's update is made of.
+pub(crate) struct Assembly<'a> {
+    /// `since` is up to where the connection was told of the room.
+    pub(crate) turn: &'a Turn<'a>,
+    pub(crate) candidate: &'a Candidate,
+    pub(crate) wanted: &'a Wanted,
+    pub(crate) told: Option<ToldRow>,
+    /// What came behind this has just happened.
+    pub(crate) live_since: Option<Stamp>,
+}
+
+/// What of the state an update tells.
+struct State {
+    entries: BTreeMap<StateTuple, EventHash>,
+    /// What changed; everything if the room is new to the client.
+    changed: Option<BTreeSet<StateTuple>>,
+}
+
+impl State {
+    fn touches(&self, matches: impl Fn(&StateTuple) -> bool) -> bool {
+        self.changed
+            .as_ref()
+            .is_none_or(|changed| changed.iter().any(matches))
+    }
+}
+
+impl Assembly<'_> {
+    /// A room that the user is in; `None` if nothing is new.
+    pub(crate) async fn joined(
+        &self,
+        snapshot: &dyn Snapshot,
+    ) -> Result<Option<SlidingRoom>, Fault> {
+        let (turn, room) = (self.turn, &*self.candidate.room);
+        let Some(mut view) = RoomView::open(snapshot, room, turn.until).await? else {
+            return Ok(None);
+        };
+        let eyes = Eyes::of_member(turn.user());
+        let known = turn.known_since(&mut view, self.candidate).await?;
+        let after = known.unwrap_or(STAMP_FIRST);
+        let mut window = turn.window(&mut view, &eyes, after, None, room).await?;
+        let state = self.state(&mut view, known, &window).await?;
+        let expanded = known.is_some() && self.is_expanded();
+        if expanded {
+            window = turn
+                .window(&mut view, &eyes, STAMP_FIRST, None, room)
+                .await?;
+        }
+        let mut update = SlidingRoom {
+            initial: known.is_none(),
+            expanded,
+            bump_stamp: Some(self.wanted.bump_ms),
+            is_dm: self.wanted.is_dm,
+            ..SlidingRoom::default()
+        };
+        self.describe(&mut view, &state, &mut update).await?;
+        update.required_state = self.required(&mut view, &eyes, &window, state).await?;
+        update.live = self.live(&window);
+        let timeline = turn.timeline(&mut view, &eyes, &window).await?;
+        update.limited = timeline.limited;
+        update.prev_batch = timeline.prev_batch.filter(|_| !window.events.is_empty());
+        update.timeline = timeline.events;
+        let own = self.own_receipt(snapshot, known).await?;
+        let counted = own || turn.shared.counts.came_late(room, after);
+        update.unread = Some(turn.unread(room).await?.total());
+        let news = update.initial || expanded || counted || !update.timeline.is_empty();
+        let news = news || !update.required_state.is_empty() || update.is_described();
+        Ok((news || update.limited).then_some(update))
+    }
+
+    /// A room that the user is invited to, or knocked on.
+    pub(crate) async fn invited(
+        &self,
+        snapshot: &dyn Snapshot,
+    ) -> Result<Option<SlidingRoom>, Fault> {
+        let stripped = self.turn.stripped(snapshot, self.candidate).await?;
+        Ok(stripped.map(|stripped| SlidingRoom {
+            initial: true,
+            invite_state: Some(stripped),
+            bump_stamp: Some(self.wanted.bump_ms),
+            is_dm: self.wanted.is_dm,
+            ..SlidingRoom::default()
+        }))
+    }
+
+    /// A room that the user left, for the last time: up to the departure and not further.
+    pub(crate) async fn departed(
+        &self,
+        snapshot: &dyn Snapshot,
+    ) -> Result<Option<SlidingRoom>, Fault> {
+        if self.told.is_none() {
+            return Ok(None);
+        }
+        let none = AccountChanges::default();
+        let left = self.turn.departed(snapshot, self.candidate, &none).await?;
+        Ok(left.map(|left| SlidingRoom {
+            limited: left.timeline.limited,
+            prev_batch: left.timeline.prev_batch,
+            timeline: left.timeline.events,
+            required_state: left.state.events().clone(),
+            ..SlidingRoom::default()
+        }))
+    }
+
+    fn is_expanded(&self) -> bool {
+        let limit = self.wanted.details.timeline_limit;
+        self.told.is_some_and(|told| limit > told.limit)
+    }
+
+    async fn state(
+        &self,
+        view: &mut RoomView<'_>,
+        known: Option<Stamp>,
+        window: &Window,
+    ) -> Result<State, Fault> {
+        let required = Required::new(&self.wanted.details, self.turn.user());
+        let digest = self.wanted.details.state_digest();
+        let same = self.told.is_some_and(|told| told.state == digest);
+        let changes = match self.turn.base(view, known, window).await? {
+            Base::OneOf(bases) => delta::changes(view, &bases).await?,
+            Base::Nothing => None,
+        };
+        let Some(changes) = changes else {
+            return Ok(State {
+                entries: required.of_state(view).await?,
+                changed: None,
+            });
+        };
+        let changed = changes.keys().cloned().collect();
+        let entries = if same {
+            let wanted = changes
+                .into_iter()
+                .filter(|(tuple, _)| required.wants(tuple));
+            wanted
+                .filter_map(|(tuple, event)| Some((tuple, event?)))
+                .collect()
+        } else {
+            required.of_state(view).await?
+        };
+        Ok(State {
+            entries,
+            changed: Some(changed),
+        })
+    }
+
+    /// The events of `required_state`, with the members that are loaded lazily.
+    async fn required(
+        &self,
+        view: &mut RoomView<'_>,
+        eyes: &Eyes,
+        window: &Window,
+        state: State,
+    ) -> Result<crate::json::EventList, Fault> {
+        let turn = self.turn;
+        let required = Required::new(&self.wanted.details, turn.user());
+        let mut entries = state.entries;
+        let senders = required.of_senders(view, window).await?;
+        if let Some(device) = turn.device() {
+            let since = self.live_since.filter(|_| self.told.is_some());
+            let sent = |event: &EventHash| {
+                since.is_some_and(|at| turn.shared.sent.has(&device, at.position, *event))
+            };
+            let lacking = senders.into_iter().filter(|(_, event)| !sent(event));
+            entries.extend(lacking);
+            if required.lazy {
+                let members = entries.iter();
+                let members = members.filter(|(tuple, _)| tuple.event_type() == "m.room.member");
+                let members: Vec<_> = members.map(|(_, event)| *event).collect();
+                turn.shared
+                    .sent
+                    .note(&device, &members, turn.until.position);
+            }
+        }
+        let hashes: Vec<_> = entries.into_values().collect();
+        let (facts, style) = (turn.facts(), turn.style());
+        presentation::state(view, facts, eyes, style, &hashes, |_| true).await
+    }
+
+    fn live(&self, window: &Window) -> usize {
+        let Some(since) = self.live_since else {
+            return 0;
+        };
+        let live = |event: &&RoomEvent| event.stamp() > since;
+        crate::turn::shown(window).filter(live).count()
+    }
+
+    /// Name, avatar, heroes and counts, as far as they may have changed.
+    async fn describe(
+        &self,
+        view: &mut RoomView<'_>,
+        state: &State,
+        update: &mut SlidingRoom,
+    ) -> Result<(), Fault> {
+        let of_type = |kind: &'static str| move |tuple: &StateTuple| tuple.event_type() == kind;
+        let named = state.touches(Summary::depends_on);
+        if named || state.touches(of_type("m.room.avatar")) {
+            let tuples = [plain_tuple("m.room.name")?, plain_tuple("m.room.avatar")?];
+            let found = view.pick(view.state, tuples).await?;
+            let hashes: Vec<_> = found.into_values().collect();
+            for event in view.events(&hashes).await? {
+                let said = said(&event);
+                update.name = update.name.take().or(said.name);
+                update.avatar = update.avatar.take().or(said.url);
+            }
+        }
+        if named {
+            let summary = Summary::read(view, self.turn.user()).await?;
+            if let Some(heroes) = &summary.heroes {
+                update.heroes = Some(describe_heroes(view, heroes).await?);
+            }
+            update.members = summary.members;
+        }
+        Ok(())
+    }
+
+    /// Whether the user's own receipt moved: what is unread may be less.
+    async fn own_receipt(
+        &self,
+        snapshot: &dyn Snapshot,
+        known: Option<Stamp>,
+    ) -> Result<bool, Fault> {
+        if known.is_none() {
+            return Ok(false);
+        }
+        let room = &*self.candidate.room;
+        let passing = self.turn.ephemeral(snapshot, room, known).await?;
+        Ok(passing.own_receipt)
+    }
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Said {
+    name: Option<String>,
+    url: Option<String>,
+    displayname: Option<String>,
+    avatar_url: Option<String>,
+}
+
+/// What clients wrote may be of any shape.
+fn said(event: &RoomEvent) -> Said {
+    let said: Said = serde_json::from_str(event.pdu.content_json()).unwrap_or_default();
+    Said {
+        name: said.name.filter(|name| !name.is_empty()),
+        url: said.url.filter(|url| !url.is_empty()),
+        ..said
+    }
+}
+
+async fn describe_heroes(
+    view: &mut RoomView<'_>,
+    users: &[OwnedUserId],
+) -> Result<Vec<Hero>, Fault> {
+    let mut tuples = Vec::new();
+    for user in users {
+        tuples.push(member_tuple(user)?);
+    }
+    let found = view.pick(view.state, tuples.iter().cloned()).await?;
+    let mut heroes = Vec::new();
+    for (user, tuple) in users.iter().zip(&tuples) {
+        let hash: Vec<_> = found.get(tuple).copied().into_iter().collect();
+        let event = view.events(&hash).await?.pop();
+        let said = event.as_ref().map(said).unwrap_or_default();
+        heroes.push(Hero {
+            user_id: user.clone(),
+            displayname: said.displayname,
+            avatar_url: said.avatar_url,
+        });
+    }
+    Ok(heroes)
+}
