@@ -12,6 +12,9 @@
 mod child;
 mod read;
 
+#[cfg(test)]
+mod relation_tests;
+
 use belfry_event::{EventHash, HASH_BYTES, Pdu};
 use belfry_kv::{Commit, Counter, Keyspace, Kind, Shape, Stamp, Table, Temperature};
 use serde::{Deserialize, Serialize};
