@@ -9,6 +9,7 @@ use ruma_common::{OwnedUserId, UserId};
 
 use crate::{
     Registration, Requester, Users,
+    account_data::forget_devices,
     fault::Fault,
     invitation, name,
     password::Unfit,
@@ -195,11 +196,14 @@ impl Users {
             }
             change.user.password = Some(hash.as_str().into());
             if others_out {
+                let mut gone = Vec::new();
                 for (id, device, _) in rows::devices(&*snapshot, user_id).await? {
                     if keep != Some(id.as_str()) {
                         change.delete_device(&id, &device);
+                        gone.push(id);
                     }
                 }
+                forget_devices(&*snapshot, &mut change, &gone).await?;
             }
             if self.0.store.commit(change.finish(), &mut tries).await? {
                 return Ok(true);

@@ -2,7 +2,7 @@
 //! Configuration").
 
 use belfry_data::{
-    ReadError,
+    ReadError, Snapshot,
     account::{self as rows, AccountDataRef, AccountDataRow, UserChange},
 };
 use belfry_policy::{Action, Denial};
@@ -18,6 +18,12 @@ const MANAGED: [&str; 2] = ["m.fully_read", "m.push_rules"];
 
 /// The content of what was removed. The row stays, for the removal must be told to other devices.
 const REMOVED: &str = "{}";
+
+/// Types that belong to a device, whose ID follows.
+const OF_A_DEVICE: [&str; 2] = [
+    "m.local_notification_settings.",
+    "org.matrix.msc3890.local_notification_settings.",
+];
 
 /// Longest event type.
 const EVENT_TYPE_BYTES_MAX: usize = 255;
@@ -133,6 +139,34 @@ impl Users {
             }
         }
     }
+}
+
+/// Removes what a device that is deleted kept for itself (MSC3890).
+pub(crate) async fn forget_devices(
+    snapshot: &dyn Snapshot,
+    change: &mut UserChange,
+    devices: &[String],
+) -> Result<(), Fault> {
+    if devices.is_empty() {
+        return Ok(());
+    }
+    let user_id = change.id().to_owned();
+    for (event_type, row) in rows::account_data_of(snapshot, &user_id, "").await? {
+        let mut prefixes = OF_A_DEVICE.iter();
+        let device = prefixes.find_map(|prefix| event_type.strip_prefix(prefix));
+        let gone = device.is_some_and(|device| devices.iter().any(|gone| gone == device));
+        if gone && *row.content != *REMOVED {
+            let at = AccountDataRef {
+                room: "".into(),
+                event_type: event_type.into(),
+            };
+            let row = AccountDataRow {
+                content: REMOVED.into(),
+            };
+            change.put_account_data(snapshot, at, &row).await?;
+        }
+    }
+    Ok(())
 }
 
 fn is_empty(content: &str) -> bool {

@@ -82,7 +82,7 @@ async fn what_was_answered_survives_a_crash() {
         .unwrap();
     before
         .users
-        .set_account_data(&requester, id, None, "m.x", "{}")
+        .set_account_data(&requester, id, None, "m.x", r#"{"x":1}"#)
         .await
         .unwrap();
     before
@@ -107,7 +107,7 @@ async fn what_was_answered_survives_a_crash() {
             .account_data(&again, id, None, "m.x")
             .await
             .unwrap(),
-        "{}"
+        r#"{"x":1}"#
     );
 }
 

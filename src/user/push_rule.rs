@@ -18,7 +18,10 @@ use ruma_common::{
 };
 use serde_json::{Value, json};
 
-use crate::{Requester, Users, account_data::ACCOUNT_DATA_BYTES_MAX, fault::Fault, store::Tries};
+use crate::{
+    Requester, Users, account_data::ACCOUNT_DATA_BYTES_MAX, fault::Fault,
+    server_rule::server_default, store::Tries,
+};
 
 /// The event type that the rules are stored as.
 const EVENT_TYPE: &str = "m.push_rules";
@@ -171,7 +174,7 @@ pub(crate) async fn put_default(
     snapshot: &dyn Snapshot,
     change: &mut UserChange,
 ) -> Result<(), Fault> {
-    let rules = Ruleset::server_default(change.id());
+    let rules = server_default(change.id());
     put(snapshot, change, &rules)
         .await
         .map_err(|error| match error {
@@ -181,7 +184,7 @@ pub(crate) async fn put_default(
 }
 
 pub(crate) async fn read(snapshot: &dyn Snapshot, user_id: &UserId) -> Result<Ruleset, PushRuleError> {
-    let default = Ruleset::server_default(user_id);
+    let default = server_default(user_id);
     let Some(row) = rows::account_data(snapshot, user_id, "", EVENT_TYPE).await? else {
         return Ok(default);
     };

@@ -10,7 +10,7 @@ use belfry_policy::{Account, Action, Denial, Request, Standing};
 use ruma_common::{OwnedDeviceId, OwnedUserId, UserId};
 
 use crate::{
-    Requester, Users, account::RegisterError, bearer::Tokens, device::DEVICE_NAME_BYTES_MAX,
+    Requester, Users, account::RegisterError, account_data::forget_devices, bearer::Tokens, device::DEVICE_NAME_BYTES_MAX,
     fault::Fault, name, password::PASSWORD_BYTES_MAX, store::Tries,
 };
 
@@ -188,11 +188,14 @@ impl Users {
             let Some(mut change) = UserChange::of(&*snapshot, user_id).await? else {
                 return Ok(());
             };
+            let mut gone = Vec::new();
             for (id, device, _) in rows::devices(&*snapshot, user_id).await? {
                 if chosen(&id) {
                     change.delete_device(&id, &device);
+                    gone.push(id);
                 }
             }
+            forget_devices(&*snapshot, &mut change, &gone).await?;
             if self.0.store.commit(change.finish(), &mut tries).await? {
                 return Ok(());
             }

@@ -303,3 +303,44 @@ async fn devices_are_named_and_deleted_by_their_user_only() {
     let left: BTreeSet<_> = left.into_iter().map(|device| device.device_id).collect();
     assert_eq!(left, BTreeSet::from([alice.device_id]));
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_a_device_kept_for_itself_goes_with_it() {
+    let world = world(Registration::Open);
+    let alice = world.alice().await;
+    let requester = world.requester(&alice).await;
+    let kept = "org.matrix.msc3890.local_notification_settings.";
+    let mut types = Vec::new();
+    for _ in 0..3 {
+        let session = world.sign_in(&NewDevice::default()).await;
+        types.push((format!("{kept}{}", session.device_id), session));
+    }
+    let users = &world.users;
+    let set = async |event_type: &str| {
+        let content = r#"{"is_silenced":true}"#;
+        users
+            .set_account_data(&requester, &requester.user_id, None, event_type, content)
+            .await
+            .unwrap();
+    };
+    for (event_type, _) in &types {
+        set(event_type).await;
+    }
+    set("org.test").await;
+    let is_there = async |event_type: &str| {
+        let found = users.account_data(&requester, &requester.user_id, None, event_type);
+        found.await.is_ok()
+    };
+    let (first, session) = &types[0];
+    users
+        .sign_out(&world.requester(session).await)
+        .await
+        .unwrap();
+    assert!(!is_there(first).await && is_there(&types[1].0).await);
+    users
+        .change_password(&requester, "another one", true)
+        .await
+        .unwrap();
+    assert!(!is_there(&types[1].0).await && !is_there(&types[2].0).await);
+    assert!(is_there("org.test").await);
+}

@@ -8,6 +8,8 @@ use ruma_client_api::push::{
 };
 use ruma_common::push::{Action, NewPatternedPushRule, NewPushRule, RuleKind, Ruleset};
 
+use serde_json::Value;
+
 use crate::fixture::{TestApp, code, expect};
 
 const MASTER: &str = ".m.rule.master";
@@ -27,17 +29,29 @@ async fn new_account_has_the_servers_rules_also_as_account_data() {
         .await
         .unwrap()
         .global;
-    let default = Ruleset::server_default(&alice.user_id);
+    let rules = serde_json::to_value(&rules).unwrap();
     assert_eq!(
-        serde_json::to_value(&rules).unwrap(),
-        serde_json::to_value(&default).unwrap()
+        without_polls(&rules),
+        serde_json::to_value(Ruleset::server_default(&alice.user_id)).unwrap()
     );
     let path = "/_matrix/client/v3/user/@alice:hs1/account_data/m.push_rules";
     let (status, json, _) = app
         .raw_from("192.0.2.1:1", ("GET", path), Some(&alice.token), "")
         .await;
     assert_eq!(status, 200);
-    assert_eq!(json["global"], serde_json::to_value(&default).unwrap());
+    assert_eq!(json["global"], rules);
+}
+
+/// Without the rules that ruma does not know.
+fn without_polls(rules: &Value) -> Value {
+    let mut rules = rules.clone();
+    for kind in rules.as_object_mut().unwrap().values_mut() {
+        kind.as_array_mut().unwrap().retain(|rule| {
+            let id = rule["rule_id"].as_str().unwrap();
+            !id.starts_with(".org.matrix.msc3930.")
+        });
+    }
+    rules
 }
 
 #[tokio::test(start_paused = true)]
