@@ -10,8 +10,8 @@ use belfry_policy::{Account, Action, Denial, Request, Standing};
 use ruma_common::{OwnedDeviceId, OwnedUserId, UserId};
 
 use crate::{
-    Requester, Users, account::RegisterError, account_data::forget_devices, bearer::Tokens, device::DEVICE_NAME_BYTES_MAX,
-    fault::Fault, name, password::PASSWORD_BYTES_MAX, store::Tries,
+    Requester, Users, account::RegisterError, account_data::forget_devices, bearer::Tokens,
+    device::DEVICE_NAME_BYTES_MAX, fault::Fault, name, password::PASSWORD_BYTES_MAX, store::Tries,
 };
 
 /// Longest device ID that a client may choose.
