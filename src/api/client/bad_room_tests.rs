@@ -53,7 +53,7 @@ async fn events(app: &TestApp, person: &Person, room: &str) -> usize {
 }
 
 #[tokio::test(start_paused = true)]
-async fn room_001_002_an_event_has_a_largest_size_to_the_byte() {
+async fn room_001_an_event_has_a_largest_size_to_the_byte() {
     let app = TestApp::new();
     let alice = app.person("alice").await;
     let room = room(&app, &alice, &json!({})).await;
