@@ -44,7 +44,17 @@ mod act_tests;
 #[cfg(test)]
 mod bad_room_tests;
 #[cfg(test)]
+mod backup_tests;
+#[cfg(test)]
 mod directory_tests;
+#[cfg(test)]
+mod keys_fixture;
+#[cfg(test)]
+mod keys_tests;
+#[cfg(test)]
+mod signing_tests;
+#[cfg(test)]
+mod to_device_tests;
 #[cfg(test)]
 mod discovery_tests;
 #[cfg(test)]

@@ -6,6 +6,7 @@
 mod account;
 mod act;
 mod edge;
+mod keys;
 mod media;
 mod policy;
 mod rate;

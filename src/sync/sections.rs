@@ -24,6 +24,8 @@ pub(crate) struct Asker<'a> {
     pub(crate) since: Option<Stamp>,
     /// What it will have seen after this.
     pub(crate) until: Stamp,
+    /// Up to where it has got messages to it; none without it.
+    pub(crate) to_device: Option<Stamp>,
 }
 
 /// See the module.
@@ -33,6 +35,8 @@ pub struct Sections {
     pub presence: EventList,
     /// Messages to this device.
     pub to_device: EventList,
+    /// Up to where these go: not all that there are, if it is before the answer's end.
+    pub to_device_until: Option<Stamp>,
     /// Whose device lists changed.
     pub device_lists: DeviceLists,
     /// How many one-time keys the server holds for the device, by algorithm. Told whenever the
@@ -116,9 +120,11 @@ impl Shared {
         snapshot: &dyn Snapshot,
         asker: Asker<'_>,
     ) -> Result<Sections, Fault> {
-        Ok(Sections {
+        let mut sections = Sections {
             presence: self.presence(snapshot, asker).await?,
             ..Sections::default()
-        })
+        };
+        self.add_encryption(snapshot, asker, &mut sections).await?;
+        Ok(sections)
     }
 }

@@ -3,6 +3,8 @@
 //! A version is one aggregate: every change of its keys checks its row and writes it with another
 //! etag. Only the newest version takes keys. Knows nothing of what a key opens.
 
+mod upload;
+
 use std::collections::BTreeMap;
 
 use belfry_data::{
@@ -11,6 +13,7 @@ use belfry_data::{
 };
 use belfry_policy::{Action, Denial};
 
+use self::upload::{commits_of, flatten, is_better};
 use crate::{Requester, Users, fault::Fault, store::Tries};
 
 /// Largest `auth_data`, as JSON.
@@ -28,19 +31,15 @@ pub const SESSION_DATA_BYTES_MAX: usize = 16 * 1024;
 /// Longest room ID or session ID.
 pub const SESSION_NAME_BYTES_MAX: usize = 255;
 
-/// Keys that one commit writes, and their bytes: a larger upload is several commits.
-const COMMIT_KEYS_MAX: usize = 500;
-const COMMIT_BYTES_MAX: usize = 512 * 1024;
-
 /// Why a backup was not read or changed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BackupError {
     /// No such version, or no such key.
     #[error("there is no such backup, or nothing of that in it")]
     NotFound,
-    /// Not the newest version; the newest is named, if there is one.
+    /// Not the newest version, which is named.
     #[error("this version of the backup takes no more keys; use the current one")]
-    WrongVersion(Option<u64>),
+    WrongVersion(u64),
     /// The algorithm of a version never changes, nor does its name.
     #[error("the algorithm or version differs; make a new version of the backup")]
     OtherAlgorithm,
@@ -299,7 +298,10 @@ impl Users {
             let stored = rows::backup_sessions_named(&*snapshot, user, version, &named).await?;
             let mut commit = Commit::synced();
             for (key, stored) in keys.iter().zip(&stored) {
-                if stored.as_ref().is_none_or(|stored| is_better(&key.row, stored)) {
+                if stored
+                    .as_ref()
+                    .is_none_or(|stored| is_better(&key.row, stored))
+                {
                     rows::put_backup_session(&mut commit, user, version, key);
                     row.count += u64::from(stored.is_none());
                 }
@@ -336,7 +338,8 @@ impl Users {
         loop {
             // A large backup takes longer than a snapshot lives.
             let snapshot = self.0.store.snapshot().await?;
-            let page = rows::backup_sessions(&*snapshot, user, version, scope.part(), last.as_ref());
+            let page =
+                rows::backup_sessions(&*snapshot, user, version, scope.part(), last.as_ref());
             let page = page.await?;
             for key in &page {
                 each(&key.room, &key.session, &key.row);
@@ -403,7 +406,7 @@ async fn newest(
     match latest.map(|(latest, _)| latest) {
         None => Err(BackupError::NotFound),
         Some(latest) if latest == version => alive(snapshot, requester, version).await,
-        Some(latest) => Err(BackupError::WrongVersion(Some(latest))),
+        Some(latest) => Err(BackupError::WrongVersion(latest)),
     }
 }
 
@@ -427,18 +430,6 @@ async fn count(
     }
 }
 
-/// The rule of the specification: verified first, then the lower index, then fewer hands.
-fn is_better(new: &BackupSessionRow, stored: &BackupSessionRow) -> bool {
-    let rank = |row: &BackupSessionRow| {
-        (
-            !row.is_verified,
-            row.first_message_index,
-            row.forwarded_count,
-        )
-    };
-    rank(new) < rank(stored)
-}
-
 fn check_auth_data(algorithm: &str, auth_data: &str) -> Result<(), BackupError> {
     if !(1..=BACKUP_ALGORITHM_BYTES_MAX).contains(&algorithm.len()) {
         return Err(BackupError::Shape("the algorithm is empty or too long"));
@@ -450,92 +441,5 @@ fn check_auth_data(algorithm: &str, auth_data: &str) -> Result<(), BackupError> 
         Ok(())
     } else {
         Err(BackupError::Shape("auth_data is not an object"))
-    }
-}
-
-fn flatten(keys: BackupKeys) -> Result<Vec<BackupSession>, BackupError> {
-    let mut all = Vec::new();
-    for (room, sessions) in keys {
-        for (session, key) in sessions {
-            let longest = room.len().max(session.len());
-            if longest > SESSION_NAME_BYTES_MAX {
-                let name = "a room or session ID";
-                return Err(BackupError::TooLarge(name, SESSION_NAME_BYTES_MAX));
-            }
-            if key.session_data.len() > SESSION_DATA_BYTES_MAX {
-                let name = "session_data";
-                return Err(BackupError::TooLarge(name, SESSION_DATA_BYTES_MAX));
-            }
-            if !key.session_data.starts_with('{') {
-                return Err(BackupError::Shape("session_data is not an object"));
-            }
-            let row = BackupSessionRow {
-                first_message_index: key.first_message_index,
-                forwarded_count: key.forwarded_count,
-                is_verified: key.is_verified,
-                session_data: key.session_data.into(),
-            };
-            let room = room.clone();
-            all.push(BackupSession { room, session, row });
-        }
-    }
-    if all.len() > BACKUP_UPLOAD_MAX {
-        return Err(BackupError::TooMany("keys in one upload"));
-    }
-    Ok(all)
-}
-
-/// Runs of keys, each of which one commit takes.
-fn commits_of(keys: &[BackupSession]) -> Vec<&[BackupSession]> {
-    let mut parts = Vec::new();
-    let (mut start, mut bytes) = (0, 0);
-    for (index, key) in keys.iter().enumerate() {
-        let own = key.row.session_data.len() + 2 * (key.room.len() + key.session.len());
-        let full = bytes + own > COMMIT_BYTES_MAX || index - start >= COMMIT_KEYS_MAX;
-        if full && index > start {
-            parts.extend(keys.get(start..index));
-            (start, bytes) = (index, 0);
-        }
-        bytes += own;
-    }
-    parts.extend(keys.get(start..).filter(|rest| !rest.is_empty()));
-    parts
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn key(verified: bool, index: u64, forwarded: u64) -> BackupSessionRow {
-        BackupSessionRow {
-            first_message_index: index,
-            forwarded_count: forwarded,
-            is_verified: verified,
-            session_data: "{}".into(),
-        }
-    }
-
-    #[test]
-    fn better_key_is_verified_then_earlier_then_less_forwarded() {
-        assert!(is_better(&key(true, 9, 9), &key(false, 0, 0)));
-        assert!(!is_better(&key(false, 0, 0), &key(true, 9, 9)));
-        assert!(is_better(&key(true, 1, 9), &key(true, 2, 0)));
-        assert!(is_better(&key(true, 1, 0), &key(true, 1, 1)));
-        assert!(!is_better(&key(true, 1, 1), &key(true, 1, 1)));
-    }
-
-    #[test]
-    fn uploads_are_split_into_commits() {
-        let keys: Vec<_> = (0..1_234)
-            .map(|number| BackupSession {
-                room: "!r".into(),
-                session: number.to_string(),
-                row: key(true, 0, 0),
-            })
-            .collect();
-        let parts = commits_of(&keys);
-        assert_eq!(parts.len(), 3);
-        assert_eq!(parts.concat(), keys);
-        assert!(commits_of(&[]).is_empty());
     }
 }

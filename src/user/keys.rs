@@ -17,10 +17,8 @@ mod claim_tests;
 use belfry_data::ReadError;
 use belfry_policy::Denial;
 
-pub use claim::{
-    CLAIM_DEVICES_MAX, CLAIMED_KEY_MEMORY, ClaimedKeys, ClaimedOf, WantedKeys,
-};
 pub(crate) use claim::ClaimDesk;
+pub use claim::{CLAIM_DEVICES_MAX, CLAIMED_KEY_MEMORY, ClaimedKeys, ClaimedOf, WantedKeys};
 pub use query::{KEY_WAIT_MAX, KeyViewer, QUERY_USERS_MAX, QueriedKeys, WantedDevices};
 pub use remote::{NoRemoteKeys, RemoteKeys};
 pub use shape::{

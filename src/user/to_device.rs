@@ -237,11 +237,7 @@ impl Users {
 
     /// Takes messages out of the requester's inbox that the device has got: up to a place that a
     /// sync's `since` named. Whatever fails is tried again at the next sync.
-    pub async fn forget_messages(
-        &self,
-        requester: &Requester,
-        until: Stamp,
-    ) -> Result<(), Fault> {
+    pub async fn forget_messages(&self, requester: &Requester, until: Stamp) -> Result<(), Fault> {
         let (user, device) = (&*requester.user_id, requester.device_id.as_str());
         let snapshot = self.0.store.snapshot().await?;
         let first = belfry_data::STAMP_FIRST;

@@ -26,6 +26,7 @@ use ruma_events::room::member::MembershipState;
 use serde::Serialize;
 
 use super::passing::stored;
+use super::to_device;
 use crate::{
     edge::{Call, JsonPieces, JsonText},
     error::{ApiError, EdgeError},
@@ -52,6 +53,7 @@ pub(crate) async fn sync(
 ) -> Result<JsonText, ApiError> {
     door.admit(&call.auth)?;
     note_presence(&door, &users, &call.auth, &call.request.set_presence).await?;
+    to_device::forget(&door, &users, &call.auth, call.request.since.as_deref()).await;
     let (user_id, request) = (call.auth.user_id, call.request);
     let parameter = match &request.filter {
         None => None,

@@ -6,7 +6,7 @@ use belfry_sync::{
 };
 use belfry_user::Users;
 
-use super::reading::note_presence;
+use super::{reading::note_presence, to_device};
 use crate::{
     edge::{Call, JsonText},
     error::ApiError,
@@ -22,6 +22,8 @@ pub(crate) async fn sync(
 ) -> Result<JsonText, ApiError> {
     door.admit(&call.auth)?;
     note_presence(&door, &users, &call.auth, &call.request.set_presence).await?;
+    let got = call.request.body.extensions.to_device.since.as_deref();
+    to_device::forget(&door, &users, &call.auth, got).await;
     let (request, body) = (call.request.timeout, call.request.body);
     let lists = body.lists.into_iter();
     let subscriptions = body.room_subscriptions.into_iter();

@@ -59,6 +59,8 @@ limits! {
     InviteUser = "invite_user", 333_333 ms, 5;
     /// Per inviting user: 0.3 a second, 10 at once.
     InviteIssuer = "invite_issuer", 3_333 ms, 10;
+    /// Per user: claims of one-time keys. 20 a second, 100 at once.
+    KeyClaim = "key_claim", 50 ms, 100;
     /// Per user: searches in the user directory. 0.016 a second, 200 at once.
     UserDirectory = "user_directory", 62_500 ms, 200;
     /// Per user: reports to the moderators. 1 a second, 5 at once.

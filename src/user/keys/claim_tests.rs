@@ -18,7 +18,12 @@ const TASKS: usize = 50;
 const CLAIMS: usize = 1_000;
 
 async fn upload(users: &Users, requester: &Requester, ids: std::ops::Range<usize>) {
-    let keys = ids.map(|id| (format!("curve25519:{id:04}"), json!(format!("key{id}")).to_string()));
+    let keys = ids.map(|id| {
+        (
+            format!("curve25519:{id:04}"),
+            json!(format!("key{id}")).to_string(),
+        )
+    });
     let upload = KeyUpload {
         one_time_keys: keys.collect(),
         ..KeyUpload::default()

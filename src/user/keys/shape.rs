@@ -240,7 +240,9 @@ pub(super) fn signing_ids(json: &str, user: &UserId) -> Result<Vec<String>, KeyE
     let own = object.get("signatures");
     let own = own.and_then(|all| all.get(user.as_str()));
     let own = own.and_then(Value::as_object);
-    Ok(own.map(|own| own.keys().cloned().collect()).unwrap_or_default())
+    Ok(own
+        .map(|own| own.keys().cloned().collect())
+        .unwrap_or_default())
 }
 
 /// Reads a JSON object.
@@ -267,7 +269,9 @@ fn split_name(name: &str) -> Result<(&str, &str), KeyError> {
     let parts = name.split_once(':');
     parts
         .filter(|(algorithm, id)| !algorithm.is_empty() && !id.is_empty())
-        .ok_or_else(|| KeyError::Shape("a key's name is an algorithm, a colon and an ID".to_owned()))
+        .ok_or_else(|| {
+            KeyError::Shape("a key's name is an algorithm, a colon and an ID".to_owned())
+        })
 }
 
 fn public_key(text: &str) -> Result<PublicKey, KeyError> {

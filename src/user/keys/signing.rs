@@ -30,31 +30,18 @@ pub struct SigningKeys {
 }
 
 impl Users {
-    /// Whether the upload needs user-interactive authentication: it does not if the user has no
-    /// master key yet, or if it brings nothing but what is there. Keys that cannot be taken are
-    /// refused already here.
-    pub async fn signing_keys_need_proof(
-        &self,
-        requester: &Requester,
-        keys: &SigningKeys,
-    ) -> Result<bool, KeyError> {
-        self.allow(requester, Action::ManageKeys)?;
-        let user = &requester.user_id;
-        let snapshot = self.0.store.snapshot().await?;
-        let stored = stored(&*snapshot, user).await?;
-        plan(&*snapshot, user, &stored, keys).await?;
-        Ok(stored.master.is_some() && !is_same(&stored, keys))
-    }
-
-    /// Replaces the requester's cross-signing keys. Whoever calls has seen to the authentication.
+    /// Replaces the requester's cross-signing keys. With a new master key, keys that it does not
+    /// come with are gone, and so are signatures by keys that are replaced.
     ///
-    /// With a new master key, keys that it does not come with are gone, and so are signatures by
-    /// keys that are replaced.
+    /// Without `proven`, which says that user-interactive authentication was done, this happens
+    /// only if the user has no master key yet or if the upload brings nothing but what is there;
+    /// else the answer is `false`. Keys that cannot be taken are refused before.
     pub async fn set_signing_keys(
         &self,
         requester: &Requester,
         keys: &SigningKeys,
-    ) -> Result<(), KeyError> {
+        proven: bool,
+    ) -> Result<bool, KeyError> {
         self.allow(requester, Action::ManageKeys)?;
         let user = &requester.user_id;
         let mut tries = Tries::default();
@@ -65,12 +52,15 @@ impl Users {
             let stored = stored(&*snapshot, user).await?;
             let next = plan(&*snapshot, user, &stored, keys).await?;
             if next == stored || is_same(&stored, keys) {
-                return Ok(());
+                return Ok(true);
+            }
+            if stored.master.is_some() && !proven {
+                return Ok(false);
             }
             drop_outdated(&*snapshot, &mut change, &next).await?;
             change.put_cross_signing(&next);
             if self.0.store.commit(change.finish(), &mut tries).await? {
-                return Ok(());
+                return Ok(true);
             }
         }
     }
@@ -128,12 +118,7 @@ async fn plan(
 }
 
 /// A key that the master key must have signed.
-fn signed(
-    json: &str,
-    user: &UserId,
-    usage: &str,
-    master: &Signer,
-) -> Result<Box<str>, KeyError> {
+fn signed(json: &str, user: &UserId, usage: &str, master: &Signer) -> Result<Box<str>, KeyError> {
     shape::signing_key(json, user, usage)?;
     shape::verify(json, user, master)?;
     Ok(shape::keep_verified(json, user, &[master])?.into())

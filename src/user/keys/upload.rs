@@ -192,7 +192,9 @@ impl<'a> Batch<'a> {
         let counts = rows::one_time_key_counts(snapshot, &pool.user, &pool.device).await?;
         let there = usize::try_from(counts.values().sum::<u64>()).unwrap_or(usize::MAX);
         let algorithms: BTreeSet<_> = counts.keys().map(String::as_str).collect();
-        let algorithms = algorithms.union(&self.pools.keys().copied().collect()).count();
+        let algorithms = algorithms
+            .union(&self.pools.keys().copied().collect())
+            .count();
         if there.saturating_add(self.keys.len()) > ONE_TIME_KEYS_MAX {
             Err(KeyError::TooMany("one-time keys", ONE_TIME_KEYS_MAX))
         } else if algorithms > ALGORITHMS_MAX {
