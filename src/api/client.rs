@@ -19,6 +19,7 @@ pub(crate) mod openid;
 pub(crate) mod passing;
 pub(crate) mod profile;
 pub(crate) mod push_rule;
+pub(crate) mod pusher;
 pub(crate) mod reading;
 pub(crate) mod register;
 pub(crate) mod relation;
@@ -62,7 +63,11 @@ mod outage_tests;
 #[cfg(test)]
 mod passing_tests;
 #[cfg(test)]
+mod push_hostile_tests;
+#[cfg(test)]
 mod push_rule_tests;
+#[cfg(test)]
+mod pusher_tests;
 #[cfg(test)]
 mod reading_tests;
 #[cfg(test)]

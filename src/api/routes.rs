@@ -8,7 +8,7 @@ use axum::Router;
 use crate::{
     admin,
     client::{
-        account, account_data, device, directory, discovery, filter, media, membership, passing, profile, push_rule, reading,
+        account, account_data, device, directory, discovery, filter, media, membership, passing, profile, push_rule, pusher, reading,
         register, relation, room, server, session, sliding,
     },
     edge::{Routes, Rule},
@@ -23,8 +23,12 @@ pub const VERSIONS: &[&str] = &["v1.1"];
 /// Drafts that `/versions` claims: those whose endpoints are in the table under unstable paths.
 pub const UNSTABLE_FEATURES: &[&str] = &[
     "org.matrix.e2e_cross_signing",
+    "org.matrix.msc2285.stable",
     "org.matrix.msc3391",
+    "org.matrix.msc3771",
+    "org.matrix.msc3773",
     "org.matrix.msc3814",
+    "org.matrix.simplified_msc3575",
     "uk.half-shot.msc2666.query_mutual_rooms",
     "uk.half-shot.msc2666.query_mutual_rooms.stable",
     "uk.tcpip.msc4133",
@@ -146,6 +150,9 @@ fn what_passes(routes: Routes<Api>) -> Routes<Api> {
         .serve(Rule::OPTIONAL, passing::set_receipt)
         .serve(Rule::FORM, passing::set_markers)
         .serve(Rule::FORM, passing::set_status)
+        .serve(Rule::NONE, pusher::pushers)
+        .serve(Rule::FORM, pusher::set)
+        .serve(Rule::NONE, pusher::notifications)
         .serve(Rule::NONE, passing::get_status)
 }
 

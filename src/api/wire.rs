@@ -4,9 +4,11 @@ pub(crate) mod account_data;
 pub(crate) mod keys;
 mod legacy_auth;
 mod login;
+mod pusher;
 pub(crate) mod shared_secret;
 pub(crate) mod sliding;
 mod typing;
 
 pub(crate) use {legacy_auth::LegacyAuth, login::Login};
+pub(crate) use pusher::SetPusher;
 pub(crate) use typing::SetTyping;

@@ -54,6 +54,7 @@ pub(crate) fn options(server_name: &str) -> NodeOptions {
             trusted_proxies: TrustedProxies(Vec::new()),
             rates: RateOptions::field_defaults(),
         },
+        federation: None,
         about: About {
             default_room_version: RoomVersionId::V12,
             unauthenticated_media: false,

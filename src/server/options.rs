@@ -10,7 +10,7 @@ use crate::{
     message::Message,
 };
 use belfry_api::{
-    About,
+    About, Turn, WellKnown,
     edge::{EdgeOptions, TrustedProxies},
     rate::{Limit, Rate, RateOptions},
 };
@@ -42,9 +42,14 @@ pub(crate) fn node(
             trusted_proxies: TrustedProxies(config.listen.trusted_proxies.clone()),
             rates: rates(&config.rate_limits),
         },
+        // Only who serves speaks to others: see `federation`.
+        federation: None,
         about: About {
             default_room_version: config.rooms.default_version.clone(),
             unauthenticated_media: config.media.without_token == Refusing::Allow,
+            well_known: well_known(config),
+            // Only who serves needs it: see `turn`.
+            turn: None,
         },
     }
 }
@@ -55,6 +60,31 @@ fn media(config: &Config) -> MediaOptions {
         upload_bytes_max: config.media.upload_mib_max.get() << 20,
         user_bytes_max: config.media.user_mib_max.map(|max| max.get() << 20),
     }
+}
+
+fn well_known(config: &Config) -> WellKnown {
+    let known = &config.well_known;
+    WellKnown {
+        client_base_url: known.client_base_url.as_ref().map(|url| url.0.clone()),
+        support_page: known.support_page.as_ref().map(|url| url.0.clone()),
+        support_email: known.support_email.as_ref().map(|mail| mail.0.clone()),
+        support_user: known.support_user.clone(),
+    }
+}
+
+/// The servers that help calls through firewalls, if there are any.
+pub(crate) fn turn(config: &Config) -> Result<Option<Turn>, Message> {
+    let calls = &config.calls;
+    let Some(file) = calls.turn_secret_file.as_ref().filter(|_| !calls.turn_uris.is_empty()) else {
+        return Ok(None);
+    };
+    let secret = SharedSecret::new(Secret::read(file)?.expose())
+        .ok_or_else(|| Message::new("secret-empty").with("file", file.as_path()))?;
+    Ok(Some(Turn {
+        uris: calls.turn_uris.iter().map(|uri| uri.0.clone()).collect(),
+        secret,
+        credentials_life: Duration::from_mins(calls.turn_credentials_life_minutes.get()),
+    }))
 }
 
 /// The default rules, less what the configuration withholds.
@@ -80,7 +110,7 @@ fn users(config: &Config) -> UserOptions {
     let accounts = &config.accounts;
     let minutes = accounts.access_token_life_minutes.get();
     UserOptions {
-        presence: true,
+        presence: accounts.presence == config::Switch::On,
         server_name: config.general.server_name.clone(),
         registration: match accounts.registration {
             config::Registration::Closed => Registration::Closed,
@@ -125,7 +155,7 @@ fn rates(limits: &RateLimits) -> RateOptions {
 }
 
 /// Which key is which limit.
-fn named(limits: &RateLimits) -> [(Limit, RateLimit); 12] {
+fn named(limits: &RateLimits) -> [(Limit, RateLimit); 13] {
     [
         (Limit::Message, limits.message),
         (Limit::Registration, limits.registration),
@@ -142,6 +172,7 @@ fn named(limits: &RateLimits) -> [(Limit, RateLimit); 12] {
         (Limit::InviteRoom, limits.invite_room),
         (Limit::InviteUser, limits.invite_user),
         (Limit::InviteIssuer, limits.invite_issuer),
+        (Limit::KeyClaim, limits.key_claim),
     ]
 }
 

@@ -44,6 +44,7 @@ mod presence;
 mod presentation;
 mod projection;
 mod projector;
+mod push;
 mod read;
 mod relation;
 mod response;
@@ -80,6 +81,8 @@ mod membership_tests;
 #[cfg(test)]
 mod notifier_tests;
 #[cfg(test)]
+mod push_tests;
+#[cfg(test)]
 mod read_tests;
 #[cfg(test)]
 mod sync_tests;
@@ -108,7 +111,9 @@ pub use notifier::{RINGS_MAX, WAITING_MAX, WAITING_PER_USER_MAX};
 pub use passing::{TRIM_EVERY, TYPING_ROOMS_MAX};
 pub use plan::USER_ROOMS_MAX;
 pub use presence::{PRESENCE_ROOMS_MAX, PRESENCE_TOLD_MAX, Presence};
+pub use push::{Gateway, GatewayError, PUSH_AGE_MAX, PUSH_PAUSE_MAX, PUSHES_PER_TURN_MAX};
 pub use read::{
+    NOTIFICATIONS_MAX, NotificationsRequest,
     Context, ContextRequest, Direction, HIERARCHY_DEPTH_MAX, HIERARCHY_ROOMS_MAX,
     HIERARCHY_VISITS_MAX, Hierarchy, HierarchyRequest, MOMENTS_SCAN_MAX, MUTUAL_ROOMS_MAX,
     MembersFilter, MembersRequest, Messages, MessagesRequest, MomentRequest, MutualRooms,

@@ -72,13 +72,13 @@ impl<'s> Projection<'s> {
         }))
     }
 
-    /// Adds everything that follows; whether somebody is notified.
+    /// Adds everything that follows; who is notified.
     pub(crate) async fn write(
         mut self,
         projector: &mut Projector,
         snapshot: &dyn Snapshot,
         commit: &mut Commit,
-    ) -> Result<bool, Fault> {
+    ) -> Result<Vec<OwnedUserId>, Fault> {
         self.write_brief(snapshot, commit).await?;
         let members = self.listeners(projector, snapshot).await?;
         self.take_back(&members, commit).await?;
@@ -91,7 +91,7 @@ impl<'s> Projection<'s> {
         }
         self.forget_departed(projector, commit);
         if self.event.redacted_by().is_some() {
-            return Ok(false);
+            return Ok(Vec::new());
         }
         self.notify(projector, snapshot, members, commit).await
     }
@@ -135,12 +135,12 @@ impl<'s> Projection<'s> {
         snapshot: &dyn Snapshot,
         members: Vec<OwnedUserId>,
         commit: &mut Commit,
-    ) -> Result<bool, Fault> {
+    ) -> Result<Vec<OwnedUserId>, Fault> {
         let target = self.target();
         let Some(mut notifier) = self.notifier().await? else {
-            return Ok(false);
+            return Ok(Vec::new());
         };
-        let mut noted = false;
+        let mut noted = Vec::new();
         for user in members {
             let rules = projector.book.of(snapshot, &user).await?;
             let about_others = target.as_ref().is_some_and(|target| *target != user);
@@ -163,7 +163,7 @@ impl<'s> Projection<'s> {
                 ts: self.stored.row.received_ts,
             };
             put_note(commit, &user, &self.room, self.stored.stamp, &row);
-            noted = true;
+            noted.push(user);
         }
         Ok(noted)
     }

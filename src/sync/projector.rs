@@ -11,12 +11,11 @@ use belfry_data::{
     cursor, global_log, move_cursor,
 };
 use belfry_env::Env;
-use ruma_common::{OwnedRoomId, OwnedServerName, UserId};
-use tokio::sync::Notify;
+use ruma_common::{OwnedRoomId, OwnedServerName, OwnedUserId, UserId};
 
 use crate::{
     audience::Audiences, counts::Counts, error::Fault, member_rules::RuleBook, notifier::Notifier,
-    projection::Projection, room_view::behind,
+    projection::Projection, push::Noted, room_view::behind,
 };
 
 /// The projector's name among the readers of the log.
@@ -34,8 +33,8 @@ pub(crate) struct Projector {
     env: Env,
     counts: Arc<Counts>,
     notifier: Arc<Notifier>,
-    /// Told whenever somebody was notified.
-    noted: Arc<Notify>,
+    /// Told who was notified.
+    noted: Arc<Noted>,
     cursor: Option<CursorRow>,
     begun: bool,
     settled: bool,
@@ -49,7 +48,7 @@ struct Batch {
     commit: Commit,
     /// Rooms of which something was counted that may have been shown before.
     late: BTreeSet<OwnedRoomId>,
-    noted: bool,
+    noted: BTreeSet<OwnedUserId>,
     upto: Stamp,
 }
 
@@ -58,7 +57,7 @@ impl Batch {
         Self {
             commit: Commit::lazy(),
             late: BTreeSet::new(),
-            noted: false,
+            noted: BTreeSet::new(),
             upto,
         }
     }
@@ -82,13 +81,14 @@ impl Projector {
         local: OwnedServerName,
         counts: Arc<Counts>,
         notifier: Arc<Notifier>,
+        noted: Arc<Noted>,
     ) -> Self {
         Self {
             engine,
             env,
             counts,
             notifier,
-            noted: Arc::default(),
+            noted,
             cursor: None,
             begun: false,
             settled: false,
@@ -96,11 +96,6 @@ impl Projector {
             book: RuleBook::default(),
             audiences: Audiences::default(),
         }
-    }
-
-    /// What is told whenever somebody was notified.
-    pub(crate) fn noted(&self) -> Arc<Notify> {
-        Arc::clone(&self.noted)
     }
 
     /// Follows the log until the server stops.
@@ -169,7 +164,8 @@ impl Projector {
                 let projected = Projection::of(snapshot, &room, event).await;
                 match projected {
                     Ok(Some(projection)) => {
-                        batch.noted |= projection.write(self, snapshot, &mut batch.commit).await?;
+                        let told = projection.write(self, snapshot, &mut batch.commit).await?;
+                        batch.noted.extend(told);
                     }
                     Ok(None) => {}
                     Err(fault) if fault.is_of_room() => {
@@ -209,9 +205,7 @@ impl Projector {
             self.counts.note_late(&room, visible);
             self.notifier.tell_room(&room, visible);
         }
-        if batch.noted {
-            self.noted.notify_one();
-        }
+        self.noted.add(batch.noted);
         Ok(())
     }
 }

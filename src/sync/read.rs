@@ -10,6 +10,7 @@ mod event;
 mod hierarchy;
 mod members;
 mod messages;
+mod notifications;
 mod mutual_rooms;
 mod public_rooms;
 mod relations;
@@ -25,6 +26,7 @@ pub use hierarchy::{
 };
 pub use members::{MembersFilter, MembersRequest};
 pub use messages::{Direction, Messages, MessagesRequest, PAGE_EVENTS_MAX};
+pub use notifications::{NOTIFICATIONS_MAX, NotificationsRequest};
 pub use mutual_rooms::{MUTUAL_ROOMS_MAX, MutualRooms};
 pub use public_rooms::{PUBLIC_ROOMS_MAX, PublicRooms, PublicRoomsRequest};
 pub use relations::{RECURSED_MAX, RECURSION_DEPTH, RELATIONS_MAX, Relations, RelationsRequest};

@@ -39,6 +39,8 @@ pub(crate) enum List {
     MutualRooms = 18,
     /// Answers of a sliding connection, by number.
     Sliding = 19,
+    /// What somebody was notified of.
+    Notifications = 20,
 }
 
 /// Why a token names no place.

@@ -16,6 +16,7 @@ use crate::{
     filter::Filter,
     notifier::Notifier,
     projector::Projector,
+    push::Noted,
     sent::SentMembers,
     token::Tokens,
 };
@@ -37,6 +38,7 @@ pub(crate) struct Shared {
     pub(crate) sent: SentMembers,
     pub(crate) notifier: Arc<Notifier>,
     pub(crate) counts: Arc<Counts>,
+    pub(crate) noted: Arc<Noted>,
 }
 
 impl Views {
@@ -52,12 +54,14 @@ impl Views {
         let follow = Arc::clone(&notifier).follow(Arc::clone(&engine), env.clone());
         env.tasks.spawn("sync notifier", follow);
         let counts = Arc::new(Counts::default());
+        let noted = Arc::new(Noted::default());
         let projector = Projector::new(
             Arc::clone(&engine),
             env.clone(),
             server_name.clone(),
             Arc::clone(&counts),
             Arc::clone(&notifier),
+            Arc::clone(&noted),
         );
         env.tasks.spawn("sync projector", projector.run());
         Self(Arc::new(Shared {
@@ -69,6 +73,7 @@ impl Views {
             sent: SentMembers::default(),
             notifier,
             counts,
+            noted,
         }))
     }
 

@@ -39,6 +39,7 @@ pub(crate) fn world_on(engine: Memory, registration: Registration) -> World {
     let wall = SimulatedWall::at(1_700_000_000_000);
     let env = Env::simulated(1, &wall);
     let options = UserOptions {
+        presence: true,
         server_name: owned_server_name!("hs1"),
         registration,
         access_token_life: Some(LIFE),

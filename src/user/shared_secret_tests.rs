@@ -20,6 +20,7 @@ const SECRET: &str = "complement";
 fn users(secret: Option<&str>) -> (Users, Env) {
     let env = Env::simulated(1, &SimulatedWall::at(1_700_000_000_000));
     let options = UserOptions {
+        presence: true,
         server_name: owned_server_name!("hs1"),
         registration: Registration::Closed,
         access_token_life: Some(LIFE),

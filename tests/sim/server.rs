@@ -188,6 +188,7 @@ impl Server {
                 trusted_proxies: TrustedProxies(Vec::new()),
                 rates,
             },
+            federation: None,
             about: About {
                 default_room_version: RoomVersionId::V12,
                 unauthenticated_media: false,

@@ -108,11 +108,16 @@ async fn first_answer_tells_the_window_and_the_next_what_is_new() {
     let state: Vec<_> = shown["required_state"].as_array().unwrap().iter().collect();
     let of = |kind: &str, key: &str| {
         let found = state.iter();
-        found.filter(|event| event["type"] == kind && event["state_key"] == key).count()
+        found
+            .filter(|event| event["type"] == kind && event["state_key"] == key)
+            .count()
     };
     assert_eq!(of("m.room.member", bob.user_id.as_str()), 1, "who spoke");
     assert_eq!(of("m.room.member", alice.user_id.as_str()), 1, "oneself");
-    assert_eq!((of("m.room.create", ""), of("m.room.join_rules", "")), (1, 0));
+    assert_eq!(
+        (of("m.room.create", ""), of("m.room.join_rules", "")),
+        (1, 0)
+    );
     let (told, _) = tokio::join!(
         slide(&app, &alice, &mut pos, &one),
         say(&app, &bob, &new, "again")
@@ -120,7 +125,10 @@ async fn first_answer_tells_the_window_and_the_next_what_is_new() {
     let shown = &told["rooms"][new.as_str()];
     assert!(shown["initial"].is_null());
     assert_eq!(bodies(shown), ["again"]);
-    assert_eq!((&shown["num_live"], &shown["limited"]), (&json!(1), &Value::Null));
+    assert_eq!(
+        (&shown["num_live"], &shown["limited"]),
+        (&json!(1), &Value::Null)
+    );
     assert!(shown["required_state"].is_null(), "{shown}");
     assert_eq!(shown["notification_count"], 2);
     app.stop().await;
@@ -199,10 +207,20 @@ async fn invites_are_told_stripped_and_a_room_that_was_left_for_the_last_time() 
     let (body, mut pos) = (all_rooms(9, 5), String::new());
     slide(&app, &bob, &mut pos, &body).await;
     let path = format!("/rooms/{room}/invite");
-    call(&app, &alice, ("POST", &path), &json!({"user_id": bob.user_id})).await;
+    call(
+        &app,
+        &alice,
+        ("POST", &path),
+        &json!({"user_id": bob.user_id}),
+    )
+    .await;
     let told = slide(&app, &bob, &mut pos, &body).await;
     let shown = &told["rooms"][room.as_str()];
-    assert!(shown["invite_state"].as_array().is_some_and(|state| !state.is_empty()));
+    assert!(
+        shown["invite_state"]
+            .as_array()
+            .is_some_and(|state| !state.is_empty())
+    );
     assert!(shown["timeline"].is_null() && shown["required_state"].is_null());
     let join = join::Request::new(room.clone());
     app.send(Some(&bob.token), join).await.unwrap();
@@ -242,9 +260,10 @@ async fn extensions_tell_account_data_receipts_and_typing() {
     assert!(receipts["content"][&event]["m.read"][alice.user_id.as_str()].is_object());
     assert_eq!(told["rooms"][room.as_str()]["notification_count"], 0);
     let path = format!("/rooms/{room}/typing/{}", bob.user_id);
+    let typing = json!({"typing": true});
     let (told, _) = tokio::join!(
         slide(&app, &alice, &mut pos, &body),
-        call(&app, &bob, ("PUT", &path), &json!({"typing": true}))
+        call(&app, &bob, ("PUT", &path), &typing)
     );
     let typing = &told["extensions"]["typing"]["rooms"][room.as_str()]["content"];
     assert_eq!(typing["user_ids"], json!([bob.user_id]));
@@ -270,9 +289,15 @@ async fn filters_choose_rooms_by_what_they_are() {
         (json!({"room_types": ["m.space"]}), vec![space]),
         (json!({"is_encrypted": true}), vec![secret]),
         (json!({"is_dm": true}), vec![&json!(plain)]),
-        (json!({"is_dm": false, "not_room_types": ["m.space"]}), vec![secret]),
+        (
+            json!({"is_dm": false, "not_room_types": ["m.space"]}),
+            vec![secret],
+        ),
         (json!({"is_invite": true}), vec![]),
-        (json!({"room_types": [null], "is_encrypted": false}), vec![&json!(plain)]),
+        (
+            json!({"room_types": [null], "is_encrypted": false}),
+            vec![&json!(plain)],
+        ),
     ] {
         let mut body = all_rooms(9, 1);
         body["lists"]["all"]["filters"] = filters.clone();
@@ -289,17 +314,26 @@ async fn requests_beyond_what_may_be_asked_are_refused() {
     let app = TestApp::new();
     let alice = app.person("alice").await;
     let lists: serde_json::Map<_, _> = (0..101)
-        .map(|number| (number.to_string(), json!({"ranges": [], "timeline_limit": 1})))
+        .map(|number| {
+            (
+                number.to_string(),
+                json!({"ranges": [], "timeline_limit": 1}),
+            )
+        })
         .collect();
     for body in [
         json!({ "lists": lists }),
         json!({"lists": {"a": {"ranges": [[5, 1]], "timeline_limit": 1}}}),
         json!({"conn_id": "x".repeat(65)}),
     ] {
-        let answer = app.raw(("POST", PATH), Some(&alice.token), body.to_string()).await;
+        let answer = app
+            .raw(("POST", PATH), Some(&alice.token), body.to_string())
+            .await;
         assert_eq!(answer, expect(400, "M_INVALID_PARAM"));
     }
-    let answer = app.raw(("POST", PATH), Some(&alice.token), "{\"lists\":[]}").await;
+    let answer = app
+        .raw(("POST", PATH), Some(&alice.token), "{\"lists\":[]}")
+        .await;
     assert_eq!(answer, expect(400, "M_BAD_JSON"));
     app.stop().await;
 }

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use belfry_user::{
-    AccountDataError, DeviceError, Fault, FilterError, PresenceError, ProfileError, PushRuleError, RegisterError,
-    SignInError, TokenError, UiaError, Unfit,
+    AccountDataError, DeviceError, Fault, FilterError, PresenceError, ProfileError, PushRuleError,
+    PusherError, RegisterError, SignInError, TokenError, UiaError, Unfit,
 };
 use http::StatusCode as S;
 use ruma_common::api::error::{ErrorKind as K, UnknownTokenErrorData};
@@ -168,6 +168,20 @@ impl From<PresenceError> for ApiError {
         let (status, kind) = match error {
             E::NotYours => (S::FORBIDDEN, K::Forbidden),
             E::StatusTooLong => (S::PAYLOAD_TOO_LARGE, K::TooLarge),
+            E::Denied(denial) => return denial.into(),
+            E::Fault(fault) => return fault.into(),
+        };
+        Refusal::new(status, kind, text).into()
+    }
+}
+
+impl From<PusherError> for ApiError {
+    fn from(error: PusherError) -> Self {
+        use PusherError as E;
+        let text = error.to_string();
+        let (status, kind) = match error {
+            E::Invalid(_) => (S::BAD_REQUEST, K::InvalidParam),
+            E::TooMany => (S::FORBIDDEN, K::Forbidden),
             E::Denied(denial) => return denial.into(),
             E::Fault(fault) => return fault.into(),
         };

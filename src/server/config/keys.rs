@@ -8,11 +8,13 @@
 use std::{net::SocketAddr, path::PathBuf};
 
 use ipnet::IpNet;
-use ruma_common::{OwnedServerName, RoomVersionId};
+use ruma_common::{OwnedServerName, OwnedUserId, RoomVersionId};
 
 use super::{
+    address::{CallUri, MailAddress, WebUrl},
+    federation::{FormerKey, KeyText},
     source::Source,
-    value::{Format, Level, Publishing, Refusing, RateLimit, Raw, Registration, Whole},
+    value::{Format, Level, Publishing, RateLimit, Raw, Refusing, Registration, Switch, Whole},
 };
 
 /// A key as `config default` and "did you mean" see it.
@@ -84,12 +86,40 @@ sections! {
     listen: Listen = "listen" {
         /// Where HTTP is spoken, without TLS.
         addresses: Vec<SocketAddr> = Raw::List(&[Raw::Text("127.0.0.1:8008")]),
+        /// Where HTTPS is spoken.
+        tls_addresses: Vec<SocketAddr> = Raw::List(&[]),
+        /// The certificate shown there.
+        tls_certificate_file: Option<PathBuf> =
+            Raw::Unset { example: r#""/etc/belfry/certificate.pem""# },
+        /// Its key.
+        tls_key_file: Option<PathBuf> =
+            Raw::Unset { example: r#""/run/credentials/belfry.service/tls_key""# },
         /// Whose word on a client's address counts.
         trusted_proxies: Vec<IpNet> = Raw::List(&[]),
     }
 
+    /// Other servers.
+    federation: Federation = "federation" {
+        /// Whether rooms are shared with them.
+        mode: Switch = Raw::Text("off"),
+        /// Private networks in which other servers are.
+        allow_private_networks: Vec<IpNet> = Raw::List(&[]),
+        /// Whose certificates are believed besides those that the system believes.
+        authority_files: Vec<PathBuf> = Raw::List(&[]),
+        /// Servers that vouch for the keys of those that do not answer.
+        notaries: Vec<OwnedServerName> = Raw::List(&[]),
+        /// Keys that this server signed with before.
+        former_signing_keys: Vec<FormerKey> = Raw::List(&[]),
+        /// Keys that never count.
+        refused_keys: Vec<KeyText> = Raw::List(&[]),
+        /// How long a server that does not answer is left alone at most.
+        retry_max_minutes: Whole<1, 10_080> = Raw::Number(60),
+    }
+
     /// Accounts.
     accounts: Accounts = "accounts" {
+        /// Whether to keep who is there.
+        presence: Switch = Raw::Text("on"),
         /// Who may make one.
         registration: Registration = Raw::Text("token"),
         /// Whose secret makes accounts by an administration endpoint; none if unset.
@@ -125,6 +155,33 @@ sections! {
         without_token: Refusing = Raw::Text("refuse"),
     }
 
+    /// Calls.
+    calls: Calls = "calls" {
+        /// The servers that help calls through firewalls.
+        turn_uris: Vec<CallUri> = Raw::List(&[]),
+        /// The secret that they share with this one.
+        turn_secret_file: Option<PathBuf> =
+            Raw::Unset { example: r#""/run/credentials/belfry.service/turn""# },
+        /// How long their credentials are good.
+        turn_credentials_life_minutes: Whole<1, 10_080> = Raw::Number(1_440),
+    }
+
+    /// What is told at well-known addresses.
+    well_known: WellKnown = "well_known" {
+        /// Where clients reach the server.
+        client_base_url: Option<WebUrl> =
+            Raw::Unset { example: r#""https://matrix.example.org""# },
+        /// A page with help.
+        support_page: Option<WebUrl> =
+            Raw::Unset { example: r#""https://example.org/help""# },
+        /// The administrators' mail address.
+        support_email: Option<MailAddress> =
+            Raw::Unset { example: r#""help@example.org""# },
+        /// An administrator's account.
+        support_user: Option<OwnedUserId> =
+            Raw::Unset { example: r#""@help:example.org""# },
+    }
+
     /// How often things may happen.
     rate_limits: RateLimits = "rate_limits" {
         /// Per user: events sent.
@@ -151,6 +208,8 @@ sections! {
         invite_user: RateLimit = Raw::Rate { interval_ms: 333_333, burst: 5 },
         /// Per inviting user.
         invite_issuer: RateLimit = Raw::Rate { interval_ms: 3_333, burst: 10 },
+        /// Per user: claims of one-time keys.
+        key_claim: RateLimit = Raw::Rate { interval_ms: 50, burst: 100 },
     }
 
     /// What the log tells.
