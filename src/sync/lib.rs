@@ -1,9 +1,9 @@
 //! Rooms as clients see them: what is new, what was, and how things stand.
 //!
 //! It exists so that everything a client reads of rooms goes by one set of rules: one place decides
-//! who sees an event, one writes it. All of it reads snapshots; nothing here writes. It knows nothing
-//! of who wrote the log, of HTTP, and of whether the server's policy lets somebody read at all: that
-//! is asked before.
+//! who sees an event, one writes it. All of it reads snapshots; what is written are rows that follow
+//! from others (the directories, counts). It knows nothing of who wrote the log, of HTTP, and of
+//! whether the server's policy lets somebody read at all: that is asked before.
 //!
 //! # The way of a `/sync`
 //!
