@@ -210,3 +210,5 @@ fn no_case_is_lost_and_none_is_left_out_of_a_whole_list() {
         assert!(whole == Whole::NotYet || covered == expected, "{covered:?}");
     }
 }
+
+#[test]
