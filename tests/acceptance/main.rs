@@ -212,3 +212,13 @@ fn no_case_is_lost_and_none_is_left_out_of_a_whole_list() {
 }
 
 #[test]
+fn a_test_that_was_renamed_ignored_or_moved_is_missed() {
+    let file = "tests/acceptance/main.rs";
+    let own = "a_test_that_was_renamed_ignored_or_moved_is_missed";
+    assert!(missing(&format!("X-1\t{file}\t{own}")).is_empty());
+    assert_eq!(missing(&format!("X-1\t{file}\tmissing")).len(), 1);
+    assert_eq!(missing(&format!("X-1\ttests/absent.rs\t{own}")).len(), 1);
+    let source =
+        "mod tests { #[tokio::test] async fn a() {} #[test] #[ignore] fn b() {} fn c() {} }";
+    assert_eq!(tests(source), ["a".to_owned()].into());
+}
