@@ -151,8 +151,9 @@ async fn files_are_for_their_owner_only() {
     let id = store(&files, &[b"private"]).await.unwrap().id.to_string();
     let mode = |path: &std::path::Path| path.metadata().unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(&root), 0o700);
-    assert_eq!(mode(&root.join(&id[..2])), 0o700);
-    assert_eq!(mode(&root.join(&id[..2]).join(&id[2..])), 0o600);
+    let (shelf, name) = id.split_at(2);
+    assert_eq!(mode(&root.join(shelf)), 0o700);
+    assert_eq!(mode(&root.join(shelf).join(name)), 0o600);
 }
 
 #[test]

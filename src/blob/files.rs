@@ -147,8 +147,8 @@ impl Blobs for Files {
 
 impl Store {
     /// The blobs whose name begins with this byte, in no order.
-    async fn on_shelf(&self, shelf: u8) -> Result<Vec<BlobId>, BlobError> {
-        let prefix = format!("{shelf:02x}");
+    async fn on_shelf(&self, first: u8) -> Result<Vec<BlobId>, BlobError> {
+        let prefix = format!("{first:02x}");
         let mut ids = Vec::new();
         let mut entries = match tokio::fs::read_dir(self.folder.join(&prefix)).await {
             Ok(entries) => entries,

@@ -48,9 +48,12 @@ pub(crate) fn write(
         thread::park_timeout(POLL);
         written = db.write_opt(WriteBatch::from_data(&copy), &options);
     }
-    written.map_err(|error| match is_held_back(&error) {
-        true => stalled(db),
-        false => error.into_string(),
+    written.map_err(|error| {
+        if is_held_back(&error) {
+            stalled(db)
+        } else {
+            error.into_string()
+        }
     })
 }
 

@@ -67,10 +67,11 @@ const fn size(width: u32, height: u32, method: Method) -> Size {
 impl Size {
     /// The size to make if this one is asked for: the smallest of its method that is no smaller,
     /// else the largest.
+    #[must_use]
     pub fn to_make(self) -> Self {
         let of_method = || SIZES.iter().filter(|size| size.method == self.method);
         let enough = |size: &&Self| size.width >= self.width && size.height >= self.height;
-        let found = of_method().find(enough).or_else(|| of_method().last());
+        let found = of_method().find(enough).or_else(|| of_method().next_back());
         found.copied().unwrap_or(self)
     }
 

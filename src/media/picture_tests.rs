@@ -25,7 +25,13 @@ fn written(picture: &DynamicImage, format: ImageFormat) -> Vec<u8> {
 
 /// Left half red, right half blue.
 fn halves(width: u32, height: u32) -> DynamicImage {
-    let half = |x, _| Rgb(if x < width / 2 { [255, 0, 0] } else { [0, 0, 255] });
+    let half = |x, _| {
+        Rgb(if x < width / 2 {
+            [255, 0, 0]
+        } else {
+            [0, 0, 255]
+        })
+    };
     RgbImage::from_fn(width, height, half).into()
 }
 
@@ -41,7 +47,10 @@ fn made(source: &[u8], size: Size) -> (DynamicImage, &'static str) {
 fn the_whole_picture_is_scaled_into_the_size() {
     let source = written(&halves(4_000, 3_000), ImageFormat::Png);
     let (small, content_type) = made(&source, size(320, 240, Method::Scale));
-    assert_eq!((small.dimensions(), content_type), ((320, 240), "image/jpeg"));
+    assert_eq!(
+        (small.dimensions(), content_type),
+        ((320, 240), "image/jpeg")
+    );
     let wide = written(&halves(1_000, 100), ImageFormat::Png);
     let (small, _) = made(&wide, size(320, 240, Method::Scale));
     assert_eq!(small.dimensions(), (320, 32));

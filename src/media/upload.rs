@@ -89,7 +89,10 @@ impl Media {
         self.check_size(bytes)?;
         let snapshot = self.snapshot().await?;
         if let Some(max) = self.0.options.user_bytes_max
-            && uploaded_bytes(&*snapshot, account.id).await?.saturating_add(bytes) > max
+            && uploaded_bytes(&*snapshot, account.id)
+                .await?
+                .saturating_add(bytes)
+                > max
         {
             return Err(MediaError::Quota(max));
         }
@@ -155,14 +158,17 @@ impl Incoming {
         let shared = &self.media.0;
         let _published = shared.publishing.read().await;
         let stored = self.upload.finish().await?;
-        let id = self
-            .reserved
-            .clone()
-            .unwrap_or_else(|| self.media.new_id());
+        let id = self.reserved.clone().unwrap_or_else(|| self.media.new_id());
         let row = row(&self.user, self.label, stored, shared.env.clock.wall_ms());
         for _ in 0..TRIES_MAX {
-            if self.media.publish(&id, self.reserved.is_some(), &row).await? {
-                shared.arrivals.send_modify(|count| *count = count.wrapping_add(1));
+            if self
+                .media
+                .publish(&id, self.reserved.is_some(), &row)
+                .await?
+            {
+                shared
+                    .arrivals
+                    .send_modify(|count| *count = count.wrapping_add(1));
                 return Ok(self.media.uri(&id));
             }
         }
@@ -190,7 +196,11 @@ impl Media {
         let snapshot = self.snapshot().await?;
         let mut commit = Commit::synced();
         if let Some(max) = self.0.options.user_bytes_max {
-            if uploaded_bytes(&*snapshot, user).await?.saturating_add(row.bytes) > max {
+            if uploaded_bytes(&*snapshot, user)
+                .await?
+                .saturating_add(row.bytes)
+                > max
+            {
                 return Err(MediaError::Quota(max));
             }
             check_uploaded(&mut commit, user, max.saturating_sub(row.bytes));
