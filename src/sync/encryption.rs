@@ -233,11 +233,13 @@ impl Suspects {
                 if joined.contains(room) {
                     self.sure.extend(members);
                 } else {
-                    self.open.extend(members);
+                    let others = members.into_iter().filter(|user| user != reader);
+                    self.open.extend(others);
                 }
             }
             if joined.contains(room) || own {
-                self.open.extend(changes.users);
+                let others = changes.users.into_iter().filter(|user| user != reader);
+                self.open.extend(others);
             }
         }
         Ok(())
