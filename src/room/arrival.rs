@@ -9,9 +9,9 @@ use belfry_data::{Acceptance, Root, StagedEvent};
 use belfry_event::{EventHash, Pdu, RoomRules};
 
 /// Events that one delivery holds.
-pub(crate) const DELIVERY_EVENTS_MAX: usize = 20;
+const DELIVERY_EVENTS_MAX: usize = 20;
 /// Bytes of JSON that one delivery holds, unless its only event is longer.
-pub(crate) const DELIVERY_BYTES_MAX: usize = 256 * 1024;
+const DELIVERY_BYTES_MAX: usize = 256 * 1024;
 
 /// Where the state before an event is known from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,6 +44,41 @@ pub(crate) struct Delivery {
     pub(crate) arrivals: Vec<Arrival>,
     /// Staged events that are dropped.
     pub(crate) dropped: Vec<StagedEvent>,
+}
+
+impl Delivery {
+    /// Nothing yet.
+    pub(crate) fn empty(rules: &'static RoomRules) -> Self {
+        Self {
+            rules,
+            arrivals: Vec::new(),
+            dropped: Vec::new(),
+        }
+    }
+
+    /// As many deliveries as these events take, in order.
+    pub(crate) fn split(rules: &'static RoomRules, arrivals: Vec<Arrival>) -> Vec<Self> {
+        let mut deliveries: Vec<Self> = Vec::new();
+        let mut bytes = 0;
+        for arrival in arrivals {
+            let length = arrival.pdu.json().len();
+            bytes += length;
+            // A redaction rewrites an event, which must be in the database for that.
+            let alone = arrival.pdu.redacts().is_some() || bytes > DELIVERY_BYTES_MAX;
+            match deliveries.last_mut() {
+                Some(last) if !alone && last.arrivals.len() < DELIVERY_EVENTS_MAX => {
+                    last.arrivals.push(arrival);
+                }
+                _ => {
+                    bytes = length;
+                    let mut next = Self::empty(rules);
+                    next.arrivals.push(arrival);
+                    deliveries.push(next);
+                }
+            }
+        }
+        deliveries
+    }
 }
 
 /// What became of an event.

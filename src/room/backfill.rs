@@ -10,13 +10,13 @@ use belfry_data::{Membership, RoomReader};
 use belfry_event::{EventHash, Pdu};
 use ruma_common::{OwnedEventId, OwnedServerName, RoomId};
 
-use crate::arrival::{Arrival, DELIVERY_EVENTS_MAX, Delivery, Fate, Ground};
+use crate::arrival::{Arrival, Delivery, Fate, Ground};
 use crate::error::RoomError;
 use crate::fetch::{Fetch, FetchError};
-use crate::inbound::deliver;
 use crate::outliers::order_by;
 use crate::peers::BACKFILL_MAX;
 use crate::planner::rules_of;
+use crate::pool::deliver;
 use crate::rooms::Rooms;
 
 /// Missing events that one question begins at.
@@ -144,12 +144,7 @@ impl Fetch<'_> {
             });
         }
         let mut added = 0;
-        for some in arrivals.chunks(DELIVERY_EVENTS_MAX) {
-            let delivery = Delivery {
-                rules: self.rules,
-                arrivals: some.to_vec(),
-                dropped: Vec::new(),
-            };
+        for delivery in Delivery::split(self.rules, arrivals) {
             let fates = deliver(self.shared, self.room_id, delivery).await?;
             added += fates
                 .iter()

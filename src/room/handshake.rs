@@ -18,18 +18,14 @@ use crate::arrival::{Arrival, Delivery, Fate, Ground};
 use crate::auth_chain::{Events, auth_chain, state_events};
 use crate::change::{Change, MemberAct, Membership};
 use crate::error::RoomError;
-use crate::inbound::deliver;
 use crate::joining::Vouching;
 use crate::peers::{Handshake, Invitation, JoinAnswer, Template};
 use crate::planner::{rules_of, template};
+use crate::pool::deliver;
 use crate::residence::{Place, current, place_of};
 use crate::rooms::{Rooms, Shared};
+use crate::stripped::stripped;
 use crate::verification::{keys_wanted, parse};
-
-/// Stripped state that is kept of an invitation.
-pub const INVITE_STATE_MAX: usize = 50;
-/// Bytes of it.
-const INVITE_STATE_BYTES_MAX: usize = 48 * 1024;
 
 /// What somebody who is not in a room is told of it (Client-Server API, "Stripped state").
 const STRIPPED: [&str; 7] = [
@@ -446,52 +442,6 @@ fn head_check(
     }
 }
 
-/// The stripped state of an invitation, as it is kept. From room version 12 on the create event
-/// must be among it, whole: the room is named after its hash.
-fn stripped(
-    rules: &'static RoomRules,
-    room_id: &RoomId,
-    state: &[Box<RawValue>],
-) -> Result<Vec<Box<str>>, RoomError> {
-    let mut kept = Vec::new();
-    let (mut bytes, mut begins) = (0, !rules.room_id_is_hash());
-    for event in state.iter().take(INVITE_STATE_MAX) {
-        if let Ok(inbound) = Inbound::parse(rules, event.get().as_bytes()) {
-            let pdu = inbound.unverified();
-            if pdu.room_id() != room_id {
-                return Err(unfit("the invite's state is of another room"));
-            }
-            begins |= pdu.is_create();
-        }
-        let Some(text) = strip(event) else { continue };
-        bytes += text.len();
-        if bytes <= INVITE_STATE_BYTES_MAX {
-            kept.push(text.into());
-        }
-    }
-    if begins {
-        Ok(kept)
-    } else {
-        Err(unfit(
-            "the invite's state does not have the room's create event",
-        ))
-    }
-}
-
-/// The four members of stripped state, if the event has them.
-pub(crate) fn strip(event: &RawValue) -> Option<String> {
-    #[derive(serde::Deserialize, serde::Serialize)]
-    struct Stripped {
-        content: serde_json::Map<String, Value>,
-        sender: OwnedUserId,
-        state_key: String,
-        #[serde(rename = "type")]
-        kind: String,
-    }
-    let stripped: Stripped = serde_json::from_str(event.get()).ok()?;
-    serde_json::to_string(&stripped).ok()
-}
-
 pub(crate) fn raw(json: &str) -> Result<Box<RawValue>, RoomError> {
     RawValue::from_string(json.to_owned()).map_err(|error| RoomError::Fault(error.to_string()))
 }
@@ -504,6 +454,6 @@ fn forbidden(reason: &str) -> RoomError {
     RoomError::Forbidden(reason.to_owned())
 }
 
-fn unfit(reason: &str) -> RoomError {
+pub(crate) fn unfit(reason: &str) -> RoomError {
     RoomError::BadParameter(reason.to_owned())
 }

@@ -8,20 +8,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use belfry_data::{RoomReader, Root, StagedEvent, StuckRow, clear_stuck, flag_stuck};
+use belfry_data::{RoomReader, StagedEvent, StuckRow, clear_stuck, flag_stuck};
 use belfry_env::Moment;
-use belfry_event::{EventHash, Pdu, RoomRules, auth_events_needed};
+use belfry_event::{EventHash, Pdu, auth_events_needed};
 use ruma_common::{OwnedRoomId, OwnedServerName, ServerName};
 use tokio::select;
-use tokio::sync::oneshot;
 
-use crate::arrival::{Arrival, DELIVERY_BYTES_MAX, DELIVERY_EVENTS_MAX, Delivery, Fate, Ground};
+use crate::arrival::{Arrival, Delivery, Fate, Ground};
 use crate::bell::Bell;
 use crate::error::RoomError;
 use crate::fetch::{Fetch, FetchError};
-use crate::job::Job;
-use crate::outliers::order_by;
 use crate::planner::rules_of;
+use crate::pool::{Pool, Waiting, deliver};
 use crate::rooms::Shared;
 use crate::verification::verify_all;
 
@@ -39,18 +37,6 @@ const HOLD_FIRST: Duration = Duration::from_secs(30);
 const HOLDS_MAX: u32 = 8;
 /// How long a round rests that the database or the worker ended.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
-
-/// An event on its way to the worker.
-struct Waiting {
-    pdu: Arc<Pdu>,
-    staged: Option<StagedEvent>,
-    /// Who is asked for what it lacks.
-    origin: OwnedServerName,
-    /// The state before it, if that was told.
-    told: Option<Root>,
-    /// Whether its ancestors were asked for.
-    asked: bool,
-}
 
 /// An event that rests.
 #[derive(Clone, Copy)]
@@ -79,16 +65,6 @@ pub(crate) struct Inbound {
     /// Events that are dropped in the next round.
     doomed: Vec<StagedEvent>,
     flagged: bool,
-}
-
-/// What one round knows.
-struct Pool {
-    rules: &'static RoomRules,
-    extremities: Vec<EventHash>,
-    events: BTreeMap<EventHash, Waiting>,
-    dropped: Vec<StagedEvent>,
-    fetches: usize,
-    answers: usize,
 }
 
 impl Inbound {
@@ -348,7 +324,8 @@ impl Inbound {
                 .ancestors(hash, &extremities)
                 .await;
             // Some servers have forgotten what led to it, and tell the state all the same.
-            for pdu in found.unwrap_or_default().into_values() {
+            let found = found.unwrap_or_default();
+            for pdu in self.leading_to(missing, found).await? {
                 pool.add(pdu, None, origin.clone());
             }
             return Ok(());
@@ -364,36 +341,37 @@ impl Inbound {
         Ok(())
     }
 
+    /// Of the events found, those on the way from these to what has a place in the room. What is
+    /// before that is history.
+    async fn leading_to(
+        &self,
+        missing: &[EventHash],
+        mut found: BTreeMap<EventHash, Arc<Pdu>>,
+    ) -> Result<Vec<Arc<Pdu>>, RoomError> {
+        let placed = self.placed(found.keys().copied().collect()).await?;
+        found.retain(|hash, _| placed.get(hash) != Some(&true));
+        let (mut pending, mut leading) = (missing.to_vec(), Vec::new());
+        while let Some(hash) = pending.pop() {
+            if let Some(pdu) = found.remove(&hash) {
+                pending.extend_from_slice(pdu.prev_hashes());
+                leading.push(pdu);
+            }
+        }
+        Ok(leading)
+    }
+
     /// Hands the events to the worker, in deliveries, and sees what became of them.
     async fn deliver(&mut self, mut pool: Pool, order: Vec<EventHash>) -> Result<(), RoomError> {
-        let mut staged = BTreeMap::new();
-        let mut deliveries = vec![pool.delivery()];
-        let mut bytes = 0;
-        for hash in order {
-            let Some(waiting) = pool.events.remove(&hash) else {
-                continue;
-            };
-            staged.extend(waiting.staged.clone().map(|staged| (hash, staged)));
-            let length = waiting.pdu.json().len();
-            let full = deliveries.last().is_some_and(|delivery| {
-                delivery.arrivals.len() >= DELIVERY_EVENTS_MAX
-                    || bytes + length > DELIVERY_BYTES_MAX
-                    // A redaction rewrites an event, which must be in the database for that.
-                    || waiting.pdu.redacts().is_some()
-            });
-            if full {
-                deliveries.push(pool.delivery());
-                bytes = 0;
-            }
-            bytes += length;
-            let arrival = Arrival {
-                ground: waiting.told.map_or(Ground::PrevEvents, Ground::Told),
-                pdu: waiting.pdu,
-                staged: waiting.staged,
-            };
-            if let Some(delivery) = deliveries.last_mut() {
-                delivery.arrivals.push(arrival);
-            }
+        let waiting = order.iter().filter_map(|hash| pool.events.remove(hash));
+        let arrivals = waiting.map(|waiting| Arrival {
+            ground: waiting.told.map_or(Ground::PrevEvents, Ground::Told),
+            pdu: waiting.pdu,
+            staged: waiting.staged,
+        });
+        let arrivals: Vec<_> = arrivals.collect();
+        let mut deliveries = Delivery::split(pool.rules, arrivals);
+        if deliveries.is_empty() {
+            deliveries.push(Delivery::empty(pool.rules));
         }
         if let Some(first) = deliveries.first_mut() {
             first.dropped = std::mem::take(&mut pool.dropped);
@@ -402,10 +380,13 @@ impl Inbound {
             if delivery.arrivals.is_empty() && delivery.dropped.is_empty() {
                 continue;
             }
-            let hashes: Vec<_> = delivery.arrivals.iter().map(|it| it.pdu.hash()).collect();
+            let staged: Vec<_> = delivery
+                .arrivals
+                .iter()
+                .map(|it| it.staged.clone())
+                .collect();
             let fates = deliver(&self.shared, &self.room_id, delivery).await?;
-            for (hash, fate) in hashes.into_iter().zip(fates) {
-                let staged = staged.remove(&hash);
+            for (staged, fate) in staged.into_iter().zip(fates) {
                 self.note(staged, fate).await?;
             }
         }
@@ -457,48 +438,4 @@ impl Inbound {
         }
         Ok(())
     }
-}
-
-impl Pool {
-    fn add(&mut self, pdu: Arc<Pdu>, staged: Option<StagedEvent>, origin: OwnedServerName) {
-        let waiting = Waiting {
-            pdu,
-            staged,
-            origin,
-            told: None,
-            asked: false,
-        };
-        self.events.entry(waiting.pdu.hash()).or_insert(waiting);
-    }
-
-    /// The events, each after those that it refers to.
-    fn order(&self) -> Vec<EventHash> {
-        let pdus = self.events.iter();
-        let pdus = pdus.map(|(hash, waiting)| (*hash, Arc::clone(&waiting.pdu)));
-        order_by(&pdus.collect(), |pdu| {
-            let mut references = auth_events_needed(pdu);
-            references.extend_from_slice(pdu.prev_hashes());
-            references
-        })
-    }
-
-    fn delivery(&self) -> Delivery {
-        Delivery {
-            rules: self.rules,
-            arrivals: Vec::new(),
-            dropped: Vec::new(),
-        }
-    }
-}
-
-/// Hands a delivery to the room's worker and waits for its end.
-pub(crate) async fn deliver(
-    shared: &Arc<Shared>,
-    room_id: &ruma_common::RoomId,
-    delivery: Delivery,
-) -> Result<Vec<Fate>, RoomError> {
-    let (reply, answer) = oneshot::channel();
-    let delivery = Box::new(delivery);
-    shared.post(room_id, Job::Receive { delivery, reply })?;
-    answer.await.unwrap_or(Err(RoomError::Unsure))
 }

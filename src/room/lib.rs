@@ -46,6 +46,7 @@ mod create;
 mod departure;
 mod desk;
 mod directory;
+mod edu;
 mod epoch;
 mod error;
 mod fetch;
@@ -56,9 +57,11 @@ mod isolated;
 mod job;
 mod joining;
 mod outliers;
+mod passage;
 mod peers;
 mod permission;
 mod planner;
+mod pool;
 mod receipt;
 mod remote_join;
 mod residence;
@@ -67,6 +70,7 @@ mod serving;
 mod settings;
 mod shape;
 mod sight;
+mod stripped;
 mod successor;
 mod transaction;
 mod typing;
@@ -76,9 +80,17 @@ mod worker;
 #[cfg(test)]
 mod directory_tests;
 #[cfg(test)]
+mod federation_fixture;
+#[cfg(test)]
 mod fixture;
 #[cfg(test)]
+mod handshake_tests;
+#[cfg(test)]
+mod receive_tests;
+#[cfg(test)]
 mod rooms_tests;
+#[cfg(test)]
+mod sweep_tests;
 
 pub use change::{Change, MemberAct, Membership, Profile};
 pub use chore::Swept;
@@ -86,7 +98,6 @@ pub use content::ALT_ALIASES_MAX;
 pub use create::{CreateRoom, INVITES_MAX, InitialState, Preset, Unfit};
 pub use directory::JOINED_ROOMS_PAGES_MAX;
 pub use error::RoomError;
-pub use handshake::INVITE_STATE_MAX;
 pub use job::{Append, Appended, Txn};
 pub use joining::{ALLOW_MAX, VOUCHERS_MAX};
 pub use peers::{
@@ -99,6 +110,7 @@ pub use remote_join::{Remote, VIA_MAX};
 pub use rooms::{Identity, MAILBOX_JOBS_MAX, Rooms, WORKERS_MAX};
 pub use serving::WALK_EVENTS_MAX;
 pub use settings::{SETTINGS_PAGE_MAX, Setting};
+pub use stripped::INVITE_STATE_MAX;
 pub use successor::Replacement;
 pub use transaction::{Receipt, STAGED_BYTES_MAX, TRANSACTION_PDUS_MAX, Transaction};
 pub use typing::TYPING_TIMEOUT_MAX;

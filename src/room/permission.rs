@@ -60,7 +60,7 @@ impl Rooms {
 }
 
 /// Asks whether the account may make this change in this room.
-fn permit(
+pub(crate) fn permit(
     rules: &Rules,
     account: Account<'_>,
     room_id: &RoomId,
@@ -89,7 +89,8 @@ fn towards<'a>(request: Request<'a>, account: Account<'_>, user: &'a UserId) -> 
     }
 }
 
-fn action(change: &Change) -> Action {
+/// What a change is called in policy's words.
+pub(crate) fn action(change: &Change) -> Action {
     match change {
         Change::Message { .. } => Action::Send,
         Change::State { .. } => Action::Moderate,

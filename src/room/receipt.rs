@@ -51,14 +51,24 @@ impl Rooms {
             ReceiptKind::Private | ReceiptKind::Sent => Action::Read,
         };
         permit(rules, account, action, room_id)?;
+        self.mark(account.id, room_id, mark).await
+    }
+
+    /// The same for a user of any server. Policy is not asked.
+    pub(crate) async fn mark(
+        &self,
+        user: &UserId,
+        room_id: &RoomId,
+        mark: ReadMark<'_>,
+    ) -> Result<(), RoomError> {
         let at = ReceiptRef {
-            user: account.id.as_str().into(),
+            user: user.as_str().into(),
             kind: mark.kind,
             thread: mark.thread.unwrap_or_default().into(),
         };
         for _ in 0..TRIES_MAX {
             let snapshot = self.0.engine.snapshot().await?;
-            require_joined(&*snapshot, room_id, account.id).await?;
+            require_joined(&*snapshot, room_id, user).await?;
             let event = known_event(&*snapshot, room_id, mark.event_id).await?;
             check_thread(&*snapshot, room_id, &event, mark).await?;
             let seen = receipt_seen(&*snapshot, room_id, &at).await?;

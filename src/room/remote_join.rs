@@ -23,13 +23,14 @@ use crate::arrival::{Arrival, Delivery, Fate, Ground};
 use crate::change::{Change, MemberAct, Membership};
 use crate::error::RoomError;
 use crate::fetch::Fetch;
-use crate::handshake::{INVITE_STATE_MAX, raw, strip};
-use crate::inbound::deliver;
+use crate::handshake::raw;
 use crate::job::{Append, Appended, timestamp};
 use crate::outliers::{store_outliers, store_state};
 use crate::peers::{Handshake, Invitation, JoinAnswer, PeerAnswer, PeerError, Template};
 use crate::planner::draft;
+use crate::pool::deliver;
 use crate::rooms::{Rooms, Shared};
+use crate::stripped::{INVITE_STATE_MAX, strip};
 use crate::verification::{parse, verify_all};
 
 /// Servers that are tried, one after the other.
@@ -66,45 +67,21 @@ impl Rooms {
     /// [`RoomError::Forbidden`] if a server in the room refuses, [`RoomError::Unreachable`] if none
     /// could be asked, [`RoomError::UnsupportedVersion`].
     pub async fn join_remote(&self, remote: &Remote) -> Result<Appended, RoomError> {
-        self.each_via(remote, async |server| {
-            let made = self.0.make_at(server, Handshake::Join, remote).await?;
-            let peers = &self.0.peers;
-            let (event_id, event) = (made.event.event_id(), raw(made.event.json())?);
-            let answer = peers.send_join(server, &remote.room_id, event_id, &event);
-            let answer = self.0.call(answer).await?;
-            self.0.adopt(remote, made, answer).await
-        })
-        .await
+        let joined = self.each_via(Handshake::Join, remote).await?;
+        Ok(appended(&joined))
     }
 
     /// Declines an invite, takes back a knock, or leaves a room that this server is not in. If no
     /// server can be told, the user is rid of it here all the same.
     pub async fn leave_remote(&self, remote: &Remote) -> Result<(), RoomError> {
-        let told = self
-            .each_via(remote, async |server| {
-                let made = self.0.make_at(server, Handshake::Leave, remote).await?;
-                let peers = &self.0.peers;
-                let (event_id, event) = (made.event.event_id(), raw(made.event.json())?);
-                let answer = peers.send_leave(server, &remote.room_id, event_id, &event);
-                self.0.call(answer).await?;
-                Ok(made.event)
-            })
-            .await;
+        let told = self.each_via(Handshake::Leave, remote).await;
         self.0.end_stay(remote, told.ok()).await
     }
 
     /// Knocks on a room by way of another server.
     pub async fn knock_remote(&self, remote: &Remote) -> Result<Appended, RoomError> {
-        self.each_via(remote, async |server| {
-            let made = self.0.make_at(server, Handshake::Knock, remote).await?;
-            let peers = &self.0.peers;
-            let (event_id, event) = (made.event.event_id(), raw(made.event.json())?);
-            let answer = peers.send_knock(server, &remote.room_id, event_id, &event);
-            let state = self.0.call(answer).await?;
-            self.0.remember_knock(remote, &made, &state).await?;
-            Ok(appended(&made.event))
-        })
-        .await
+        let knocked = self.each_via(Handshake::Knock, remote).await?;
+        Ok(appended(&knocked))
     }
 
     /// Invites a user of another server: that one signs the invite before it is sent.
@@ -144,16 +121,16 @@ impl Rooms {
     }
 
     /// Tries one server after the other. A refusal for the user's sake ends it.
-    async fn each_via<T>(
-        &self,
-        remote: &Remote,
-        mut act: impl AsyncFnMut(&ServerName) -> Result<T, Tried>,
-    ) -> Result<T, RoomError> {
+    async fn each_via(&self, handshake: Handshake, remote: &Remote) -> Result<Arc<Pdu>, RoomError> {
         let local = &self.0.identity.server_name;
         let mut last = RoomError::Unreachable("no server was named".to_owned());
-        let via = remote.via.iter().filter(|server| *server != local);
-        for server in via.take(VIA_MAX) {
-            match act(server).await {
+        let mut tried = 0;
+        for server in &remote.via {
+            if server == local || tried == VIA_MAX {
+                continue;
+            }
+            tried += 1;
+            match self.0.shake(server, handshake, remote).await {
                 Ok(done) => return Ok(done),
                 Err(Tried::Room(error)) => return Err(error),
                 Err(Tried::Peer(error)) => {
@@ -212,6 +189,36 @@ impl Shared {
             .within(CALL_WITHIN, answer)
             .await
             .map_err(late)?
+    }
+
+    /// A whole handshake with one server.
+    async fn shake(
+        self: &Arc<Self>,
+        server: &ServerName,
+        handshake: Handshake,
+        remote: &Remote,
+    ) -> Result<Arc<Pdu>, Tried> {
+        let made = self.make_at(server, handshake, remote).await?;
+        let (peers, room_id) = (&self.peers, &remote.room_id);
+        let (event_id, event) = (made.event.event_id(), raw(made.event.json())?);
+        match handshake {
+            Handshake::Join => {
+                let answer = peers.send_join(server, room_id, event_id, &event);
+                let answer = self.call(answer).await?;
+                self.adopt(remote, made, answer).await
+            }
+            Handshake::Leave => {
+                let answer = peers.send_leave(server, room_id, event_id, &event);
+                self.call(answer).await?;
+                Ok(made.event)
+            }
+            Handshake::Knock => {
+                let answer = peers.send_knock(server, room_id, event_id, &event);
+                let state = self.call(answer).await?;
+                self.remember_knock(remote, &made, &state).await?;
+                Ok(made.event)
+            }
+        }
     }
 
     /// `make_*`, and the event built from what it tells: its place in the room. The rest is ours.
@@ -287,7 +294,7 @@ impl Shared {
         remote: &Remote,
         made: Made,
         answer: JoinAnswer,
-    ) -> Result<Appended, Tried> {
+    ) -> Result<Arc<Pdu>, Tried> {
         if answer.members_omitted {
             return Err(malformed(
                 "the members were left out, which was not asked for",
@@ -343,7 +350,7 @@ impl Shared {
         let mut commit = belfry_data::Commit::synced();
         end_invite(&mut commit, &remote.change.target, room_id, None);
         self.engine.commit(commit).await.map_err(RoomError::from)?;
-        Ok(appended(&join))
+        Ok(join)
     }
 
     /// The join as it was sent, or with the signature of the server that vouches for it.

@@ -261,8 +261,9 @@ fn room_of(pdu: &RawValue) -> Option<OwnedRoomId> {
 /// Says what is wrong with an event that has no known room, by the ID that it would have in rooms
 /// of a current version; says nothing of what cannot be named.
 fn name(pdu: &RawValue, reason: &str, results: &mut Results) {
-    let rules = RoomRules::new(&RoomVersionId::V11);
-    let named = rules.and_then(|rules| Inbound::parse(rules, pdu.get().as_bytes()).ok());
+    let versions = [RoomVersionId::V12, RoomVersionId::V11];
+    let mut rules = versions.iter().filter_map(RoomRules::new);
+    let named = rules.find_map(|rules| Inbound::parse(rules, pdu.get().as_bytes()).ok());
     if let Some(event) = named {
         results.insert(event.event_id().to_owned(), Some(reason.to_owned()));
     }

@@ -93,6 +93,16 @@ const FEDERATION_CASES: [&str; 30] = [
     "TXN-012",
 ];
 
+/// What other servers send into rooms and ask of them. The list may only grow.
+const FEDERATION_ROOMS: &str = include_str!("../data/bad_inputs_federation_rooms.tsv");
+/// The cases that [`FEDERATION_ROOMS`] has covered once.
+const FEDERATION_ROOMS_CASES: [&str; 30] = [
+    "TXN-001", "TXN-004", "TXN-007", "PDU-001", "PDU-002", "PDU-004", "PDU-008", "AUTHZ-001",
+    "AUTHZ-012", "AUTHZ-017", "AUTHZ-018", "JOIN-002", "JOIN-003", "JOIN-004", "JOIN-005",
+    "JOIN-007", "JOIN-008", "JOIN-009", "JOIN-017", "INV-001", "INV-002", "INV-004", "INV-007",
+    "INV-012", "FETCH-001", "FETCH-003", "FETCH-004", "FETCH-005", "FETCH-007", "FETCH-008",
+];
+
 /// Push rules and sync.
 const SYNC: &str = include_str!("../data/bad_inputs_sync.tsv");
 /// The cases of [`SYNC`].
@@ -174,13 +184,14 @@ fn missing(table: &str) -> Vec<String> {
 }
 
 /// Every list: its table, the cases that it must hold, whether they are all that there are.
-const LISTS: [(&str, &[&str], Whole); 8] = [
+const LISTS: [(&str, &[&str], Whole); 9] = [
     (GROUND, &GROUND_CASES, Whole::Yes),
     (FIRST_SERVER, &FIRST_SERVER_CASES, Whole::Yes),
     (ROOMS_READING, &ROOMS_READING_CASES, Whole::NotYet),
     (ROOMS_ACTING, &ROOMS_ACTING_CASES, Whole::NotYet),
     (E2EE, &E2EE_CASES, Whole::NotYet),
     (FEDERATION, &FEDERATION_CASES, Whole::NotYet),
+    (FEDERATION_ROOMS, &FEDERATION_ROOMS_CASES, Whole::NotYet),
     (SYNC, &SYNC_CASES, Whole::Yes),
     (MEDIA, &MEDIA_CASES, Whole::NotYet),
 ];

@@ -6,12 +6,13 @@
 use crate::plan::Plan;
 
 /// What is logged about a database that does not answer or take writes.
-const OF_THE_DATABASE: [&str; 6] = [
+const OF_THE_DATABASE: [&str; 7] = [
     "a commit's outcome is not known",
     "a read was made to fail",
     "the server's age was not stored",
     "expired rows were not removed",
     "a room's chore was not done",
+    "rooms were not looked after",
     "the database takes no writes",
 ];
 

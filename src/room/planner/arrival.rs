@@ -22,6 +22,7 @@ use crate::arrival::{Arrival, Delivery, Fate, Ground};
 use crate::batch::Done;
 use crate::desk::{Desk, Planned, Shelved};
 use crate::error::RoomError;
+use crate::residence::local_joined;
 
 /// An event with what storage knows of it, or will.
 #[derive(Debug, Clone)]
@@ -168,7 +169,9 @@ impl Planner<'_> {
         let accepted = filed.acceptance == Acceptance::Accepted;
         let backfilled = matches!(arrival.ground, Ground::Backfilled(_));
         let sets = if accepted && !backfilled {
-            self.shift(desk, reader, &filed).await?
+            let joined = matches!(arrival.ground, Ground::Joined(_));
+            let anew = joined && local_joined(reader).await?.is_none();
+            self.shift(desk, reader, &filed, anew).await?
         } else {
             Vec::new()
         };
@@ -262,7 +265,7 @@ impl Planner<'_> {
         events: Vec<&Filed>,
     ) -> Result<Root, Pause> {
         let mut roots: Vec<Root> = Vec::with_capacity(events.len());
-        for event in events {
+        for event in &events {
             let after = state_after(desk, reader, event).await?;
             if !roots.contains(&after) {
                 roots.push(after);
@@ -271,12 +274,14 @@ impl Planner<'_> {
         if let [only] = roots[..] {
             return Ok(only);
         }
-        let planned = self.received.filed.iter().map(|(hash, filed)| {
+        // The event that is being judged is in none of the places where others are looked up.
+        let planned = self.received.filed.values().chain(events);
+        let planned = planned.map(|filed| {
             let event = PlannedEvent {
                 pdu: Arc::clone(&filed.pdu),
                 auth_depth: filed.auth_depth,
             };
-            (*hash, event)
+            (filed.pdu.hash(), event)
         });
         let (rules, planned) = (desk.rules, planned.collect());
         let (set, budget) = (&mut desk.working, Budget::default());

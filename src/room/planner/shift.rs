@@ -23,16 +23,20 @@ const UNACCEPTED_MAX: usize = 100;
 impl Planner<'_> {
     /// Moves the head on to the event. What that changes in the current state. On a pause,
     /// nothing has changed.
+    ///
+    /// `anew` is whether this server comes back into a room that it had left: what it knew then is
+    /// no fork, but history that the others have gone on from.
     pub(super) async fn shift(
         &mut self,
         desk: &mut Desk,
         reader: &RoomReader<'_>,
         event: &Filed,
+        anew: bool,
     ) -> Result<Vec<EntryChange>, Pause> {
         let hash = event.pdu.hash();
         let left = self.left_behind(desk, reader, event).await?;
         let mut head = desk.head.clone();
-        head.extremities.retain(|old| !left.contains(old));
+        head.extremities.retain(|old| !anew && !left.contains(old));
         if !self.is_left_behind(reader, hash).await? {
             head.extremities.push(hash);
             head.extremities.sort_unstable();

@@ -1,0 +1,125 @@
+//! Whether a membership is changed here or by way of another server.
+//!
+//! It exists so that whoever joins, knocks, leaves or invites need not know where the room is. It
+//! knows nothing of how other servers are asked.
+
+use belfry_data::{RoomReader, invite};
+use belfry_policy::{Account, Purpose, Request, Requester, Rules};
+use ruma_common::{OwnedServerName, RoomId, ServerName};
+use serde::Deserialize;
+
+use crate::change::{Change, MemberAct, Membership};
+use crate::error::RoomError;
+use crate::job::Append;
+use crate::permission::{action, permit};
+use crate::remote_join::Remote;
+use crate::residence::is_in_room;
+use crate::rooms::Rooms;
+
+#[derive(Deserialize)]
+struct Invitation {
+    sender: ruma_common::OwnedUserId,
+}
+
+impl Rooms {
+    /// Changes a membership as an account of this server, if policy allows it: here if this server
+    /// is in the room, else by way of the inviter's server, of those in `via`, and of the one that
+    /// the room's ID names.
+    ///
+    /// # Errors
+    /// Those of [`Rooms::append`], [`Rooms::join_remote`] and [`Rooms::invite_remote`].
+    pub async fn move_as(
+        &self,
+        rules: &Rules,
+        account: Account<'_>,
+        room_id: &RoomId,
+        change: Membership,
+        via: Vec<OwnedServerName>,
+    ) -> Result<(), RoomError> {
+        let append = Append {
+            sender: account.id.to_owned(),
+            change: Change::Member(change.clone()),
+            txn: None,
+            timestamp_ms: None,
+        };
+        let own = &self.0.identity.server_name;
+        if change.act == MemberAct::Invite && change.target.server_name() != own {
+            permit(rules, account, room_id, &append.change)?;
+            return self.invite_remote(room_id, &append).await.map(drop);
+        }
+        let moves = matches!(
+            change.act,
+            MemberAct::Join | MemberAct::Leave | MemberAct::Knock
+        );
+        if !moves || self.is_resident(room_id).await? {
+            return self
+                .append_as(rules, account, room_id, append)
+                .await
+                .map(drop);
+        }
+        permit(rules, account, room_id, &append.change)?;
+        let remote = Remote {
+            room_id: room_id.to_owned(),
+            via: self
+                .ways(rules, account, room_id, &append.change, via)
+                .await?,
+            change,
+        };
+        if remote.via.is_empty() && remote.change.act != MemberAct::Leave {
+            return Err(RoomError::UnknownRoom);
+        }
+        match remote.change.act {
+            MemberAct::Join => self.join_remote(&remote).await.map(drop),
+            MemberAct::Knock => self.knock_remote(&remote).await.map(drop),
+            _ => self.leave_remote(&remote).await,
+        }
+    }
+
+    /// Whether this server is in the room.
+    pub async fn is_resident(&self, room_id: &RoomId) -> Result<bool, RoomError> {
+        let snapshot = self.0.engine.snapshot().await?;
+        let reader = RoomReader::new(&*snapshot, room_id);
+        match reader.head().await? {
+            None => Ok(false),
+            Some(head) => is_in_room(&reader, &head, &self.0.identity.server_name, true).await,
+        }
+    }
+
+    /// The servers to go by, the likeliest first, as far as policy lets us ask them.
+    async fn ways(
+        &self,
+        rules: &Rules,
+        account: Account<'_>,
+        room_id: &RoomId,
+        change: &Change,
+        via: Vec<OwnedServerName>,
+    ) -> Result<Vec<OwnedServerName>, RoomError> {
+        let snapshot = self.0.engine.snapshot().await?;
+        let invited = invite(&*snapshot, account.id, room_id).await?;
+        let inviter = invited.and_then(|row| serde_json::from_str::<Invitation>(&row.event).ok());
+        let inviter = inviter.map(|event| event.sender.server_name().to_owned());
+        let named = room_id.server_name().map(ToOwned::to_owned);
+        let mut ways: Vec<OwnedServerName> = Vec::new();
+        let own = &self.0.identity.server_name;
+        for server in inviter.into_iter().chain(via).chain(named) {
+            let may = || may_ask(rules, account, change, &server);
+            if server != *own && !ways.contains(&server) && may() {
+                ways.push(server);
+            }
+        }
+        Ok(ways)
+    }
+}
+
+/// Whether policy lets the account go by that server.
+fn may_ask(rules: &Rules, account: Account<'_>, change: &Change, server: &ServerName) -> bool {
+    let purpose = match change {
+        Change::Member(change) if change.act == MemberAct::Join => Purpose::Join,
+        Change::Member(change) if change.act == MemberAct::Knock => Purpose::Knock,
+        _ => Purpose::Exchange,
+    };
+    let asking = Request::new(Requester::Account(account), action(change));
+    belfry_policy::decide(rules, &asking.with_peer(server, purpose))
+        .into_result()
+        .is_ok()
+}

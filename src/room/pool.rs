@@ -1,0 +1,81 @@
+//! Events of one room on their way to its worker, and handing them over.
+//!
+//! It exists so that completing events and judging them are told apart. It knows nothing of how
+//! events are come by.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use belfry_data::{Root, StagedEvent};
+use belfry_event::{EventHash, Pdu, RoomRules, auth_events_needed};
+use ruma_common::{OwnedServerName, RoomId};
+use tokio::sync::oneshot;
+
+use crate::arrival::{Delivery, Fate};
+use crate::error::RoomError;
+use crate::job::Job;
+use crate::outliers::order_by;
+use crate::rooms::Shared;
+
+/// An event on its way to the worker.
+pub(crate) struct Waiting {
+    pub(crate) pdu: Arc<Pdu>,
+    pub(crate) staged: Option<StagedEvent>,
+    /// Who is asked for what it lacks.
+    pub(crate) origin: OwnedServerName,
+    /// The state before it, if that was told.
+    pub(crate) told: Option<Root>,
+    /// Whether its ancestors were asked for.
+    pub(crate) asked: bool,
+}
+
+/// What one round knows.
+pub(crate) struct Pool {
+    pub(crate) rules: &'static RoomRules,
+    pub(crate) extremities: Vec<EventHash>,
+    pub(crate) events: BTreeMap<EventHash, Waiting>,
+    pub(crate) dropped: Vec<StagedEvent>,
+    pub(crate) fetches: usize,
+    pub(crate) answers: usize,
+}
+
+impl Pool {
+    pub(crate) fn add(
+        &mut self,
+        pdu: Arc<Pdu>,
+        staged: Option<StagedEvent>,
+        origin: OwnedServerName,
+    ) {
+        let waiting = Waiting {
+            pdu,
+            staged,
+            origin,
+            told: None,
+            asked: false,
+        };
+        self.events.entry(waiting.pdu.hash()).or_insert(waiting);
+    }
+
+    /// The events, each after those that it refers to.
+    pub(crate) fn order(&self) -> Vec<EventHash> {
+        let pdus = self.events.iter();
+        let pdus = pdus.map(|(hash, waiting)| (*hash, Arc::clone(&waiting.pdu)));
+        order_by(&pdus.collect(), |pdu| {
+            let mut references = auth_events_needed(pdu);
+            references.extend_from_slice(pdu.prev_hashes());
+            references
+        })
+    }
+}
+
+/// Hands a delivery to the room's worker and waits for its end.
+pub(crate) async fn deliver(
+    shared: &Arc<Shared>,
+    room_id: &RoomId,
+    delivery: Delivery,
+) -> Result<Vec<Fate>, RoomError> {
+    let (reply, answer) = oneshot::channel();
+    let delivery = Box::new(delivery);
+    shared.post(room_id, Job::Receive { delivery, reply })?;
+    answer.await.unwrap_or(Err(RoomError::Unsure))
+}
