@@ -21,7 +21,7 @@ use crate::{
     error::ApiError,
     rate::{Limit, Subject},
     state::ViewDoor,
-    wire::keys::UploadKeys,
+    wire::{LegacyAuth, keys::UploadKeys},
 };
 
 /// How long other servers are waited for if the client does not say.
@@ -147,10 +147,10 @@ pub(crate) async fn changes(
 pub(crate) async fn upload_signing_keys(
     edge: Edge,
     users: Users,
-    call: Call<upload_signing_keys::Request>,
+    call: Call<LegacyAuth<upload_signing_keys::Request>>,
 ) -> Result<upload_signing_keys::Response, ApiError> {
     let text = |key: &Raw<CrossSigningKey>| key.json().get().to_owned();
-    let request = call.request;
+    let LegacyAuth(request) = call.request;
     let keys = SigningKeys {
         master: request.master_key.as_ref().map(text),
         self_signing: request.self_signing_key.as_ref().map(text),

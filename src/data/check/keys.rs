@@ -1,7 +1,7 @@
 //! Rows of encryption: that they decode, that keys are of devices that are there, and that counts
 //! are right.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use belfry_kv::{Engine, Key, ReadError};
 
@@ -85,13 +85,13 @@ async fn check_device_keys(engine: &dyn Engine, report: &mut Report) -> Result<(
 async fn check_one_time_keys(engine: &dyn Engine, report: &mut Report) -> Result<(), ReadError> {
     let mut pages = Pages::new(&ONE_TIME_KEY);
     while let Some((snapshot, rows)) = pages.next(engine, report).await? {
-        let mut seen = BTreeMap::new();
+        let mut seen = BTreeSet::new();
         for row in &rows {
             let (user, device, algorithm, _) = row.key.clone();
             let id = (user, device, algorithm, row.row.key_id.to_string());
             let known = ONE_TIME_KEY_ID.get(&*snapshot, &id).await;
             let known = known.unwrap_or_default();
-            let fresh = seen.insert(id, ()).is_none();
+            let fresh = seen.insert(id);
             let right = fresh && known.is_some_and(|known| !known.claimed);
             let at = (ONE_TIME_KEY.space(), &row.raw);
             let text = "its ID is not there, or given away already";
