@@ -5,8 +5,13 @@
 //! nothing of how other servers are reached; their keys come by a port.
 
 mod ask;
+mod edu;
 mod key;
+mod membership;
 mod query;
+mod reading;
+mod transaction;
+mod user;
 mod x_matrix;
 
 #[cfg(test)]
@@ -18,7 +23,8 @@ use belfry_policy::Purpose;
 use belfry_room::Keys;
 use futures_util::future::BoxFuture;
 use http::Method;
-use ruma_common::{OwnedServerName, ServerName};
+use ruma_common::{EventId, OwnedServerName, RoomId, ServerName, UserId};
+use serde_json::{Value, json};
 
 use self::ask::{Ask, Turns};
 use crate::{
@@ -33,11 +39,25 @@ macro_rules! v1 {
         concat!("/_matrix/federation/v1/", $path)
     };
 }
+/// A path of its second version.
+macro_rules! v2 {
+    ($path:literal) => {
+        concat!("/_matrix/federation/v2/", $path)
+    };
+}
+
 /// How long a request may take; a join of a large room takes longest.
 pub const FEDERATION_TIME_MAX: Duration = Duration::from_mins(5);
 
-/// This server's keys, and what it vouches for of others': a port.
-pub trait KeyServer: Send + Sync {
+/// What the crate with the network does for those who ask: a port.
+pub trait Gateway: Send + Sync {
+    /// A server has proved that it is there: what waits for it can be sent.
+    fn heard_of(&self, server: &ServerName);
+
+    /// Tells the other servers in the room what may be lost: an EDU, whole, as JSON. What has the
+    /// same `key` and was not sent yet is replaced.
+    fn tell_room(&self, room: &RoomId, key: String, edu: String);
+
     /// Our key document, signed, as JSON; `None` if it cannot be made.
     fn own(&self) -> Option<String>;
 
@@ -58,7 +78,7 @@ struct Shared {
 
 struct Ports {
     keys: Arc<dyn Keys>,
-    key_server: Arc<dyn KeyServer>,
+    gateway: Arc<dyn Gateway>,
 }
 
 impl Federation {
@@ -66,9 +86,9 @@ impl Federation {
     pub fn on(
         server: OwnedServerName,
         keys: Arc<dyn Keys>,
-        key_server: Arc<dyn KeyServer>,
+        gateway: Arc<dyn Gateway>,
     ) -> Self {
-        Self::with(server, Some(Ports { keys, key_server }))
+        Self::with(server, Some(Ports { keys, gateway }))
     }
 
     /// Nobody is: the endpoints are not there.
@@ -94,12 +114,48 @@ impl Federation {
         &self.0.server
     }
 
+    /// A user of this server types in a room, or no longer does.
+    pub(crate) fn tell_typing(&self, room: &RoomId, user: &UserId, typing: bool) {
+        let edu = json!({
+            "edu_type": "m.typing",
+            "content": {"room_id": room, "user_id": user, "typing": typing},
+        });
+        self.tell(room, format!("typing {room} {user}"), &edu);
+    }
+
+    /// A user of this server has read up to an event.
+    pub(crate) fn tell_receipt(
+        &self,
+        room: &RoomId,
+        user: &UserId,
+        event: &EventId,
+        (thread, ts): (Option<&str>, u64),
+    ) {
+        let mut data = json!({"ts": ts});
+        if let Some(thread) = thread {
+            data["thread_id"] = json!(thread);
+        }
+        let receipt = json!({user.as_str(): {"event_ids": [event], "data": data}});
+        let edu = json!({
+            "edu_type": "m.receipt",
+            "content": {room.as_str(): {"m.read": receipt}},
+        });
+        let thread = thread.unwrap_or_default();
+        self.tell(room, format!("receipt {room} {user} {thread}"), &edu);
+    }
+
+    fn tell(&self, room: &RoomId, key: String, edu: &Value) {
+        if let Some(ports) = &self.0.ports {
+            ports.gateway.tell_room(room, key, edu.to_string());
+        }
+    }
+
     pub(crate) fn keys(&self) -> Result<&dyn Keys, ApiError> {
         self.ports().map(|ports| &*ports.keys)
     }
 
-    pub(crate) fn key_server(&self) -> Result<&dyn KeyServer, ApiError> {
-        self.ports().map(|ports| &*ports.key_server)
+    pub(crate) fn gateway(&self) -> Result<&dyn Gateway, ApiError> {
+        self.ports().map(|ports| &*ports.gateway)
     }
 
     pub(crate) fn turns(&self) -> &Turns {
@@ -115,6 +171,9 @@ impl Federation {
 /// Adds every endpoint that other servers use.
 pub(crate) fn routes(routes: Routes<Api>) -> Routes<Api> {
     let routes = keys_and_version(routes);
+    let routes = events(routes);
+    let routes = handshakes(routes);
+    let routes = sent_memberships(routes);
     queries(routes)
 }
 
@@ -125,30 +184,95 @@ fn keys_and_version(routes: Routes<Api>) -> Routes<Api> {
     let one = "/_matrix/key/v2/query/{serverName}";
     routes
         .serve_by(&get, version, time_max, query::version)
+        .serve_by(&get, v1!("openid/userinfo"), time_max, user::userinfo)
         .serve_by(&get, "/_matrix/key/v2/server", time_max, key::own)
         .serve_by(&get, one, time_max, key::query_one)
         .serve_by(&post, "/_matrix/key/v2/query", time_max, key::query_many)
 }
 
+fn events(routes: Routes<Api>) -> Routes<Api> {
+    let read = (Rule::NONE, Purpose::Exchange);
+    let send = (Rule::TRANSACTION, Purpose::Exchange);
+    let missing = (Rule::FORM, Purpose::Exchange);
+    let chain = v1!("event_auth/{roomId}/{eventId}");
+    let gap = v1!("get_missing_events/{roomId}");
+    Signed(routes)
+        .put(v1!("send/{txnId}"), send, transaction::send)
+        .get(v1!("event/{eventId}"), read, reading::event)
+        .get(v1!("state/{roomId}"), read, reading::state)
+        .get(v1!("state_ids/{roomId}"), read, reading::state_ids)
+        .get(chain, read, reading::event_auth)
+        .get(v1!("backfill/{roomId}"), read, reading::backfill)
+        .post(gap, missing, reading::missing_events)
+        .0
+}
+
+fn handshakes(routes: Routes<Api>) -> Routes<Api> {
+    let join = (Rule::NONE, Purpose::Join);
+    let leave = (Rule::NONE, Purpose::Exchange);
+    let knock = (Rule::NONE, Purpose::Knock);
+    Signed(routes)
+        .get(v1!("make_join/{roomId}/{userId}"), join, membership::make_join)
+        .get(v1!("make_leave/{roomId}/{userId}"), leave, membership::make_leave)
+        .get(v1!("make_knock/{roomId}/{userId}"), knock, membership::make_knock)
+        .0
+}
+
+fn sent_memberships(routes: Routes<Api>) -> Routes<Api> {
+    let join = (Rule::EVENT, Purpose::Join);
+    let leave = (Rule::EVENT, Purpose::Exchange);
+    let knock = (Rule::EVENT, Purpose::Knock);
+    let invite = (Rule::FORM, Purpose::Invite);
+    let knock_path = v1!("send_knock/{roomId}/{eventId}");
+    Signed(routes)
+        .put(v1!("send_join/{roomId}/{eventId}"), join, membership::send_join_v1)
+        .put(v2!("send_join/{roomId}/{eventId}"), join, membership::send_join)
+        .put(v1!("send_leave/{roomId}/{eventId}"), leave, membership::send_leave_v1)
+        .put(v2!("send_leave/{roomId}/{eventId}"), leave, membership::send_leave)
+        .put(knock_path, knock, membership::send_knock)
+        .put(v1!("invite/{roomId}/{eventId}"), invite, membership::invite_v1)
+        .put(v2!("invite/{roomId}/{eventId}"), invite, membership::invite)
+        .0
+}
+
 fn queries(routes: Routes<Api>) -> Routes<Api> {
     let profile = (Rule::NONE, Purpose::Profile);
     let directory = (Rule::NONE, Purpose::Directory);
+    let keys = (Rule::FORM, Purpose::Keys);
     Signed(routes)
+        .post(v1!("user/keys/query"), keys, user::query_keys)
+        .post(v1!("user/keys/claim"), keys, user::claim_keys)
         .get(v1!("query/profile"), profile, query::profile)
         .get(v1!("query/directory"), directory, query::directory)
         .0
 }
 
 /// A route table to which endpoints are added that only signed requests reach.
-pub(crate) struct Signed(pub(crate) Routes<Api>);
+struct Signed(Routes<Api>);
 
 impl Signed {
-    pub(crate) fn get<F, Fut>(self, path: &'static str, rule: (Rule, Purpose), handler: F) -> Self
+    fn get<F, Fut>(self, path: &'static str, rule: (Rule, Purpose), handler: F) -> Self
     where
         F: Fn(Api, Ask) -> Fut + Clone + Send + Sync + 'static,
         Fut: Future<Output = Result<JsonText, ApiError>> + Send,
     {
         self.serve(&Method::GET, path, rule, handler)
+    }
+
+    fn put<F, Fut>(self, path: &'static str, rule: (Rule, Purpose), handler: F) -> Self
+    where
+        F: Fn(Api, Ask) -> Fut + Clone + Send + Sync + 'static,
+        Fut: Future<Output = Result<JsonText, ApiError>> + Send,
+    {
+        self.serve(&Method::PUT, path, rule, handler)
+    }
+
+    fn post<F, Fut>(self, path: &'static str, rule: (Rule, Purpose), handler: F) -> Self
+    where
+        F: Fn(Api, Ask) -> Fut + Clone + Send + Sync + 'static,
+        Fut: Future<Output = Result<JsonText, ApiError>> + Send,
+    {
+        self.serve(&Method::POST, path, rule, handler)
     }
 
     fn serve<F, Fut>(

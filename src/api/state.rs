@@ -6,10 +6,10 @@ use axum::extract::FromRef;
 use belfry_flow::Flows;
 use belfry_media::Media;
 use belfry_policy::Rules;
-use belfry_room::{Append, Change, MemberAct, Profile, Rooms, Txn};
+use belfry_room::{Append, Change, MemberAct, Membership, Profile, Rooms, Txn};
 use belfry_sync::Views;
 use belfry_user::{ProfileError, Requester, Users};
-use ruma_common::{OwnedEventId, RoomId, RoomVersionId, UserId};
+use ruma_common::{OwnedEventId, OwnedServerName, RoomId, RoomVersionId, UserId};
 
 use crate::{
     about::{Turn, WellKnown},
@@ -78,6 +78,19 @@ impl RoomDoor {
             self.flows.resume();
         }
         Ok(made)
+    }
+
+    /// Changes a membership as this account, here or by way of one of these servers.
+    pub(crate) async fn go(
+        &self,
+        requester: &Requester,
+        room_id: &RoomId,
+        change: Membership,
+        via: Vec<OwnedServerName>,
+    ) -> Result<(), ApiError> {
+        let account = requester.account();
+        let gone = self.rooms.move_as(&self.rules, account, room_id, change, via);
+        Ok(gone.await?)
     }
 
     /// What member events show of a user; nothing of users that this server does not have.
@@ -150,7 +163,7 @@ macro_rules! handles {
     )+};
 }
 
-handles!(edge: Edge, users: Users, flows: Flows, about: About);
+handles!(edge: Edge, users: Users, flows: Flows, about: About, federation: Federation);
 
 impl Door for Api {
     fn edge(&self) -> &Edge {

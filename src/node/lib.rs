@@ -5,9 +5,13 @@
 //! which engine holds the database nor which network its router is served on.
 
 mod duty;
+mod federation;
 mod node;
 mod options;
+mod upkeep;
 
+#[cfg(test)]
+mod federation_tests;
 #[cfg(test)]
 mod fixture;
 #[cfg(test)]
@@ -16,3 +20,4 @@ mod node_tests;
 pub use duty::{AGE_INTERVAL, DIRECTORY_INTERVAL, EXPIRY_INTERVAL, EXPIRY_STEPS_MAX, MEDIA_SWEEP_INTERVAL, FLOWS_INTERVAL};
 pub use node::{Node, StartError};
 pub use options::NodeOptions;
+pub use upkeep::UPKEEP_INTERVAL;

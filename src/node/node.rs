@@ -3,16 +3,16 @@
 use std::{sync::Arc, time::Duration};
 
 use axum::Router;
-use belfry_api::{Api, edge::Edge, federation::Federation};
+use belfry_api::{Api, edge::Edge};
 use belfry_data::{Database, Engine, Incarnation, OpenError};
 use belfry_env::{Env, Stopped};
 use belfry_media::Media;
 use belfry_flow::Flows;
-use belfry_room::{Identity, Rooms};
+use belfry_room::Identity;
 use belfry_sync::Views;
 use belfry_user::Users;
 
-use crate::{duty, options::NodeOptions};
+use crate::{duty, federation, options::NodeOptions, upkeep};
 
 /// Why a node does not start. Nothing runs, and the engine may be closed.
 #[derive(Debug, thiserror::Error)]
@@ -48,10 +48,10 @@ impl Node {
             blobs,
             media,
             edge,
+            federation,
             about,
         } = options;
         let server_name = users.server_name.clone();
-        let federated_as = server_name.clone();
         let incarnation = Incarnation(env.random.bytes());
         let database = belfry_data::open(Arc::clone(&engine), &server_name, incarnation).await?;
         // First of all: what the crates above hand out expires by it.
@@ -63,9 +63,12 @@ impl Node {
             server_name,
             key: signing_key,
         };
+        let remote = federation::remote(&engine, &env, &rules, &identity, federation);
         let users = Users::new(Arc::clone(&engine), env.clone(), Arc::clone(&rules), users)?;
+        let users = federation::users(&env, users, remote.as_ref());
         let views_name = identity.server_name.clone();
-        let rooms = Rooms::new(Arc::clone(&engine), env.clone(), identity);
+        let federation = federation::answering(&views_name, remote.as_ref());
+        let rooms = federation::rooms(&engine, &env, identity, remote.as_ref());
         let api = Api {
             flows: Flows::new(
                 Arc::clone(&engine),
@@ -84,12 +87,14 @@ impl Node {
             rooms,
             edge: Edge::new(edge, env.clock.clone(), env.shutdown.clone()),
             rules,
-            federation: Federation::off(federated_as),
+            federation,
             about,
         };
         duty::start(&env, &database, &api.flows);
+        federation::start(&api.rooms, remote.as_ref()).await;
         duty::keep_directories(&env, &api.views);
         duty::sweep_media(&env, &api.media);
+        upkeep::keep_rooms(&env, &database, &api.rooms);
         Ok(Self { env, database, api })
     }
 

@@ -7,6 +7,7 @@ use belfry_blob::Blobs;
 use belfry_event::SigningKey;
 use belfry_media::MediaOptions;
 use belfry_policy::Rules;
+use belfry_remote::RemoteOptions;
 use belfry_user::UserOptions;
 
 /// Everything that differs from one server to another.
@@ -24,6 +25,8 @@ pub struct NodeOptions {
     pub media: MediaOptions,
     /// Proxies and rate limits.
     pub edge: EdgeOptions,
+    /// Other servers; `None` if this one keeps to itself.
+    pub federation: Option<RemoteOptions>,
     /// What clients are told of the server.
     pub about: About,
 }

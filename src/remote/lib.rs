@@ -14,10 +14,16 @@ mod key_document;
 mod keys;
 mod network;
 mod peers;
+mod queue;
+mod remote;
 mod resolver;
+mod router;
+mod sender;
 mod signer;
 mod socket;
+mod target;
 mod trust;
+mod user_keys;
 
 #[cfg(test)]
 mod fixture;
@@ -43,7 +49,14 @@ pub use keys::{
 };
 pub use network::{Internet, Network, NetworkError, Off};
 pub use peers::SignedPeers;
+pub use queue::{PASSING_MAX, QUEUED_MAX};
+pub use remote::{OfflineError, Remote, RemoteOptions, internet};
 pub use resolver::{RECORDS_MAX, Resolve, Service, SystemResolver, Unresolved};
+pub use sender::{
+    CATCH_UP_MAX, EDUS_MAX, PDUS_MAX, RETRY_MIN, SENDING_MAX, SenderOptions, Senders,
+};
 pub use signer::{Signer, UnsignedError};
 pub use socket::{Socket, Sockets, Tcp};
+pub use target::ROOM_SERVERS_MAX;
 pub use trust::{AUTHORITIES_MAX, Authorities, TrustError};
+pub use user_keys::SignedUserKeys;

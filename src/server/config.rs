@@ -5,6 +5,8 @@
 //! Unlike a derived deserialiser it reports every problem of a file at once, each with its line, in
 //! the reader's language. It knows nothing of what the values are used for.
 
+mod address;
+mod federation;
 mod keys;
 mod sample;
 mod secret;
@@ -22,7 +24,7 @@ pub(crate) use self::{
     keys::{Config, Log, RateLimits},
     sample::sample,
     secret::Secret,
-    value::{Format, Level, Publishing, RateLimit, Refusing, Registration},
+    value::{Format, Level, Publishing, RateLimit, Refusing, Registration, Switch},
 };
 use crate::message::Message;
 

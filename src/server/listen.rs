@@ -6,6 +6,7 @@
 
 mod activity;
 mod pace;
+pub(crate) mod tls;
 
 use std::{net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
@@ -19,9 +20,10 @@ use hyper_util::{
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    net::TcpListener,
+    net::{TcpListener, TcpStream},
     sync::Semaphore,
 };
+use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt;
 
 use self::{
@@ -45,6 +47,8 @@ const PING_INTERVAL: Duration = Duration::from_secs(30);
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
 /// How often each connection is held against the limits of [`Activity`].
 const LOOK_INTERVAL: Duration = Duration::from_secs(5);
+/// How long a TLS handshake may take.
+const HANDSHAKE_TIME_MAX: Duration = Duration::from_secs(10);
 /// How long accepting pauses when the system has no socket to give.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
@@ -52,7 +56,14 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 /// answers their requests until the server stops; then no connection is accepted and each ends
 /// after the requests that it has begun. Returns when accepting has ended; the connections are
 /// tasks of `env`. The router finds the peer among each request's extensions, as a [`Peer`].
-pub(crate) async fn serve(listener: TcpListener, router: Router, env: Env, connections_max: usize) {
+///
+/// With an acceptor, TLS is spoken; a handshake has [`HANDSHAKE_TIME_MAX`].
+pub(crate) async fn serve(
+    (listener, tls): (TcpListener, Option<TlsAcceptor>),
+    router: Router,
+    env: Env,
+    connections_max: usize,
+) {
     let places = Arc::new(Semaphore::new(connections_max));
     let next = async || {
         let place = Arc::clone(&places).acquire_owned().await;
@@ -64,9 +75,12 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, env: Env, conne
                 if let Err(error) = stream.set_nodelay(true) {
                     tracing::debug!(%error, "a connection ended before it began");
                 }
-                let (router, own) = (router.clone(), env.clone());
+                let (router, own, tls) = (router.clone(), env.clone(), tls.clone());
                 env.tasks.spawn(CONNECTION_TASK, async move {
-                    connection(stream, peer, router, own).await;
+                    match tls {
+                        None => connection(stream, peer, router, own).await,
+                        Some(tls) => secure(tls, stream, peer, router, own).await,
+                    }
                     drop(place);
                 });
             }
@@ -75,6 +89,16 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, env: Env, conne
                 env.clock.sleep(ACCEPT_PAUSE).await;
             }
         }
+    }
+}
+
+/// Serves one connection behind a handshake.
+async fn secure(tls: TlsAcceptor, stream: TcpStream, peer: SocketAddr, router: Router, env: Env) {
+    let shaken = env.clock.within(HANDSHAKE_TIME_MAX, tls.accept(stream));
+    match env.shutdown.unless(shaken).await {
+        Some(Ok(Ok(stream))) => connection(stream, peer, router, env).await,
+        Some(Ok(Err(error))) => tracing::debug!(%error, "no TLS with a peer"),
+        Some(Err(_)) | None => tracing::debug!("a TLS handshake did not end in time"),
     }
 }
 

@@ -317,7 +317,7 @@ async fn listen() -> (Env, SocketAddr, belfry_env::Task<()>) {
     let address = socket.local_addr().unwrap();
     let serving = env
         .tasks
-        .spawn("listener", serve(socket, router(&env), env.clone(), 2));
+        .spawn("listener", serve((socket, None), router(&env), env.clone(), 2));
     (env, address, serving)
 }
 

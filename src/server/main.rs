@@ -12,6 +12,7 @@ mod control;
 mod data_folder;
 mod database;
 mod exit;
+mod federation;
 mod listen;
 mod media_folder;
 mod message;

@@ -16,6 +16,7 @@ use tokio::{
     runtime::{Builder, Runtime},
     signal::unix::{Signal, SignalKind, signal},
 };
+use tokio_rustls::TlsAcceptor;
 
 use crate::{
     accounts,
@@ -23,7 +24,9 @@ use crate::{
     control, data_folder,
     database::{Database, Surroundings},
     exit::{Exit, print},
-    listen, media_folder,
+    federation,
+    listen::{self, tls::Certificate},
+    media_folder,
     message::Message,
     open_files::OpenFiles,
     operation::{Facts, Operations},
@@ -65,7 +68,9 @@ struct Server {
     database: Arc<Database>,
     operations: Operations,
     control: Arc<control::Listener>,
-    sockets: Vec<TcpListener>,
+    sockets: Vec<Door>,
+    /// The certificate of those that speak TLS.
+    certificate: Option<Certificate>,
     /// What whoever started it is told.
     greeting: Vec<Message>,
     /// Connections that each socket may have.
@@ -100,13 +105,18 @@ impl Server {
         let blobs = Arc::new(files_of_users.clone());
         let mut options = options::node(config, key, blobs);
         options.users.shared_secret = options::shared_secret(config)?;
+        options.about.turn = options::turn(config)?;
+        options.federation = federation::remote(config, env)?;
         let (node, database) = Database::open_node(config, env, &surroundings, options)?;
         // The database is open, so nobody else uses the folders of this configuration.
         media_folder::tidy(config, &files_of_users)?;
         let database = Arc::new(database);
         let control = Arc::new(control::Listener::bind(&config.general.data_folder)?);
-        let sockets = listen(config, runtime)?;
-        let addresses = sockets.iter().filter_map(|socket| socket.local_addr().ok());
+        let certificate = federation::certificate(config)?;
+        let sockets = listen(config, runtime, certificate.as_ref())?;
+        let urls: Vec<_> = sockets.iter().filter_map(url).collect();
+        let addresses = sockets.iter();
+        let addresses = addresses.filter_map(|(socket, _)| socket.local_addr().ok());
         let facts = Facts {
             server_name: config.general.server_name.to_string(),
             signing_key,
@@ -114,6 +124,7 @@ impl Server {
         };
         let greeting = greeting(
             &facts,
+            &urls,
             runtime.block_on(accounts::first_token(node.users()))?,
         );
         let places = usize::try_from(files.connections).unwrap_or(usize::MAX);
@@ -128,6 +139,7 @@ impl Server {
             control,
             connections_max: (places / sockets.len().max(1)).max(1),
             sockets,
+            certificate,
         })
     }
 
@@ -146,6 +158,10 @@ impl Server {
                 self.connections_max,
             );
             env.tasks.spawn("http listener", serving);
+        }
+        if let Some(certificate) = self.certificate {
+            let following = certificate.follow(env.clone());
+            env.tasks.spawn("certificate", following);
         }
         env.tasks
             .spawn("watchdog", keep_watchdog_quiet(env.clone()));
@@ -185,8 +201,15 @@ fn requests_under_way(env: &Env) -> usize {
         .count()
 }
 
+/// A socket, with what TLS is spoken by if it is.
+type Door = (TcpListener, Option<TlsAcceptor>);
+
 /// The sockets of the configured addresses.
-fn listen(config: &Config, runtime: &Runtime) -> Result<Vec<TcpListener>, Message> {
+fn listen(
+    config: &Config,
+    runtime: &Runtime,
+    certificate: Option<&Certificate>,
+) -> Result<Vec<Door>, Message> {
     let bind = |address: &SocketAddr| {
         runtime
             .block_on(TcpListener::bind(*address))
@@ -196,17 +219,31 @@ fn listen(config: &Config, runtime: &Runtime) -> Result<Vec<TcpListener>, Messag
                     .with_text("cause", &cause)
             })
     };
-    config.listen.addresses.iter().map(bind).collect()
+    let mut doors = Vec::new();
+    for address in &config.listen.addresses {
+        doors.push((bind(address)?, None));
+    }
+    if let Some(certificate) = certificate {
+        for address in &config.listen.tls_addresses {
+            doors.push((bind(address)?, Some(certificate.acceptor()?)));
+        }
+    }
+    Ok(doors)
+}
+
+fn url((socket, tls): &Door) -> Option<String> {
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    Some(format!("{scheme}://{}", socket.local_addr().ok()?))
 }
 
 /// Where the server is, and how to make its first account if there is none.
-fn greeting(facts: &Facts, first_token: Option<String>) -> Vec<Message> {
-    let serving = |address: &String| {
+fn greeting(facts: &Facts, urls: &[String], first_token: Option<String>) -> Vec<Message> {
+    let serving = |url: &String| {
         Message::new("serving")
             .with("name", facts.server_name.as_str())
-            .with("url", format!("http://{address}"))
+            .with("url", url.as_str())
     };
-    let mut lines: Vec<_> = facts.listening.iter().map(serving).collect();
+    let mut lines: Vec<_> = urls.iter().map(serving).collect();
     if let Some(token) = first_token {
         lines.push(Message::new("first-token").with("token", token));
     }

@@ -70,14 +70,17 @@ pub(crate) const LAYERS: &[Layer] = &[
     Layer::new(
         5,
         "api",
-        &["env", "event", "flow", "media", "policy", "room", "sync", "user"],
+        &[
+            "env", "event", "flow", "media", "policy", "room", "sync", "user",
+        ],
         &["blob", "data", "kv"],
     ),
     Layer::new(
         6,
         "node",
         &[
-            "api", "blob", "data", "env", "event", "flow", "media", "policy", "room", "sync", "user",
+            "api", "blob", "data", "env", "event", "flow", "media", "policy", "remote", "room",
+            "sync", "user",
         ],
         &["kv"],
     ),
@@ -86,7 +89,8 @@ pub(crate) const LAYERS: &[Layer] = &[
         7,
         "server",
         &[
-            "api", "blob", "data", "env", "event", "kv", "kv-rocks", "media", "node", "policy", "user",
+            "api", "blob", "data", "env", "event", "kv", "kv-rocks", "media", "node", "policy",
+            "remote", "user",
         ],
         &[],
     ),

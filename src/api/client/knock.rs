@@ -1,6 +1,6 @@
 //! Knocking on rooms (Client-Server API, "Knocking on rooms").
 
-use belfry_room::{Change, MemberAct, Membership};
+use belfry_room::{MemberAct, Membership};
 use ruma_client_api::knock::knock_room::v3 as knock;
 use ruma_common::OwnedRoomId;
 
@@ -28,7 +28,6 @@ pub(crate) async fn knock(
     let mut change = Membership::new(user.clone(), MemberAct::Knock);
     change.reason = request.reason;
     change.profile = door.profile_of(user).await?;
-    door.act(&call.auth, &room_id, Change::Member(change), None)
-        .await?;
+    door.go(&call.auth, &room_id, change, request.via).await?;
     Ok(knock::Response::new(room_id))
 }

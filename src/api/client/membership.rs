@@ -1,6 +1,6 @@
 //! Joining, leaving, inviting, and keeping out (Client-Server API, "Room membership").
 
-use belfry_room::{Change, MemberAct, Membership};
+use belfry_room::{MemberAct, Membership};
 use belfry_user::Requester;
 use http::StatusCode;
 use ruma_client_api::membership::{
@@ -9,7 +9,7 @@ use ruma_client_api::membership::{
     joined_rooms::v3 as joined_rooms, kick_user::v3 as kick, leave_room::v3 as leave,
     unban_user::v3 as unban,
 };
-use ruma_common::{OwnedRoomId, OwnedUserId, RoomId, api::error::ErrorKind};
+use ruma_common::{OwnedRoomId, OwnedServerName, OwnedUserId, RoomId, api::error::ErrorKind};
 
 use crate::{
     edge::{Call, Edge},
@@ -25,7 +25,8 @@ pub(crate) async fn join(
     call: Call<join::Request>,
 ) -> Result<join::Response, ApiError> {
     let request = call.request;
-    enter(&door, &edge, &call.auth, &request.room_id, request.reason).await?;
+    let way = (request.reason, Vec::new());
+    enter(&door, &edge, &call.auth, &request.room_id, way).await?;
     Ok(join::Response::new(request.room_id))
 }
 
@@ -40,7 +41,8 @@ pub(crate) async fn join_any(
         Ok(room_id) => room_id,
         Err(alias) => door.rooms.resolve_alias(&alias).await?,
     };
-    enter(&door, &edge, &call.auth, &room_id, request.reason).await?;
+    let way = (request.reason, request.via);
+    enter(&door, &edge, &call.auth, &room_id, way).await?;
     Ok(join_any::Response::new(room_id))
 }
 
@@ -49,16 +51,14 @@ async fn enter(
     edge: &Edge,
     requester: &Requester,
     room_id: &RoomId,
-    reason: Option<String>,
+    (reason, via): (Option<String>, Vec<OwnedServerName>),
 ) -> Result<(), ApiError> {
     edge.charge(Limit::JoinLocal, Subject::User(requester.user_id.clone()))?;
     edge.charge(Limit::JoinRoom, Subject::Room(room_id.to_owned()))?;
     let mut change = Membership::new(requester.user_id.clone(), MemberAct::Join);
     change.reason = reason;
     change.profile = door.profile_of(&requester.user_id).await?;
-    door.act(requester, room_id, Change::Member(change), None)
-        .await?;
-    Ok(())
+    door.go(requester, room_id, change, via).await
 }
 
 /// `POST /rooms/{roomId}/leave`.
@@ -93,7 +93,7 @@ pub(crate) async fn invite(
     let mut change = Membership::new(wanted.user_id, MemberAct::Invite);
     change.profile = door.profile_of(&change.target).await?;
     change.reason = wanted.reason;
-    door.act(requester, &request.room_id, Change::Member(change), None)
+    door.go(requester, &request.room_id, change, Vec::new())
         .await?;
     Ok(invite::Response::new())
 }
@@ -140,9 +140,7 @@ async fn change(
 ) -> Result<(), ApiError> {
     let mut change = Membership::new(target, act);
     change.reason = reason;
-    door.act(requester, room_id, Change::Member(change), None)
-        .await?;
-    Ok(())
+    door.go(requester, room_id, change, Vec::new()).await
 }
 
 /// `POST /rooms/{roomId}/forget`.

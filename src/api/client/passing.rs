@@ -1,5 +1,6 @@
 //! What passes: typing, receipts, presence. Whoever waits in a sync is told at once.
 
+use axum::extract::FromRef;
 use belfry_room::{ReadMark, ReceiptKind};
 use belfry_sync::Presence;
 use belfry_user::{PresenceState, Users};
@@ -9,15 +10,18 @@ use ruma_client_api::{
     receipt::create_receipt::v3::{self as receipt, ReceiptType},
     typing::create_typing_event::v3 as typing,
 };
-use ruma_common::{OwnedEventId, RoomId, presence::PresenceState as Wire};
+use ruma_common::{
+    EventId, OwnedEventId, RoomId, UserId, presence::PresenceState as Wire,
+};
 use ruma_events::receipt::ReceiptThread;
 use std::time::Duration;
 
 use crate::{
     edge::{Call, Edge},
     error::{ApiError, EdgeError, Refusal},
+    federation::Federation,
     rate::{Limit, Subject},
-    state::{RoomDoor, ViewDoor},
+    state::{Api, RoomDoor, ViewDoor},
     wire::SetTyping,
 };
 
@@ -28,6 +32,7 @@ const TYPING_TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
 pub(crate) async fn set_typing(
     door: RoomDoor,
     views: ViewDoor,
+    federation: Federation,
     call: Call<SetTyping>,
 ) -> Result<typing::Response, ApiError> {
     let (request, account) = (&call.request, call.auth.account());
@@ -40,13 +45,37 @@ pub(crate) async fn set_typing(
         .type_as(&door.rules, account, &request.room_id, timeout)
         .await?;
     views.views.nudge();
+    federation.tell_typing(&request.room_id, &request.user_id, request.typing);
     Ok(typing::Response::new())
+}
+
+/// Other servers, which are told how far somebody has read.
+pub(crate) struct Others {
+    federation: Federation,
+    edge: Edge,
+}
+
+impl FromRef<Api> for Others {
+    fn from_ref(api: &Api) -> Self {
+        Self {
+            federation: api.federation.clone(),
+            edge: api.edge.clone(),
+        }
+    }
+}
+
+impl Others {
+    fn read(&self, room: &RoomId, user: &UserId, event: &EventId, thread: Option<&str>) {
+        let when = (thread, self.edge.clock().wall_ms());
+        self.federation.tell_receipt(room, user, event, when);
+    }
 }
 
 /// `POST /rooms/{roomId}/receipt/{receiptType}/{eventId}`.
 pub(crate) async fn set_receipt(
     door: RoomDoor,
     users: Users,
+    others: Others,
     call: Call<receipt::Request>,
 ) -> Result<receipt::Response, ApiError> {
     let request = &call.request;
@@ -80,6 +109,9 @@ pub(crate) async fn set_receipt(
     door.rooms
         .read_as(&door.rules, account, &request.room_id, mark)
         .await?;
+    if kind == ReceiptKind::Read {
+        others.read(&request.room_id, &call.auth.user_id, &request.event_id, thread);
+    }
     Ok(receipt::Response::new())
 }
 
@@ -87,6 +119,7 @@ pub(crate) async fn set_receipt(
 pub(crate) async fn set_markers(
     door: RoomDoor,
     users: Users,
+    others: Others,
     call: Call<markers::Request>,
 ) -> Result<markers::Response, ApiError> {
     let request = &call.request;
@@ -108,6 +141,9 @@ pub(crate) async fn set_markers(
         door.rooms
             .read_as(&door.rules, account, &request.room_id, mark)
             .await?;
+        if kind == ReceiptKind::Read {
+            others.read(&request.room_id, &call.auth.user_id, event_id, None);
+        }
     }
     Ok(markers::Response::new())
 }

@@ -14,9 +14,7 @@ use belfry_policy::{Peer, Purpose, Requester};
 use belfry_room::KeyWanted;
 use bytes::Bytes;
 use http::{StatusCode, request::Parts};
-use ruma_common::{
-    MilliSecondsSinceUnixEpoch, OwnedServerName, ServerName, api::error::ErrorKind,
-};
+use ruma_common::{MilliSecondsSinceUnixEpoch, OwnedServerName, ServerName, api::error::ErrorKind};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -78,7 +76,9 @@ impl Ask {
     {
         let Some(text) = self.parameter(name) else {
             let text = format!("the parameter {name} is missing");
-            return Err(Refusal::new(StatusCode::BAD_REQUEST, ErrorKind::MissingParam, text).into());
+            return Err(
+                Refusal::new(StatusCode::BAD_REQUEST, ErrorKind::MissingParam, text).into(),
+            );
         };
         T::try_from(text).map_err(|_| invalid(format!("the parameter {name} is no identifier")))
     }
@@ -194,11 +194,13 @@ pub(crate) async fn accept(
         return Err(EdgeError::NotJson("the body is empty".to_owned()).into());
     }
     let origin = authenticate(api, &parts, &body, signatures).await?;
+    api.federation.gateway()?.heard_of(&origin);
     let peer = Peer {
         server: &origin,
         purpose,
     };
-    let asking = belfry_policy::Request::new(Requester::Server(peer), belfry_policy::Action::Federate);
+    let asking =
+        belfry_policy::Request::new(Requester::Server(peer), belfry_policy::Action::Federate);
     belfry_policy::decide(&api.rules, &asking).into_result()?;
     let query = parts.uri.query().unwrap_or_default();
     Ok(Ask {

@@ -8,11 +8,11 @@ use belfry_room::{KeyWanted, Keys};
 use futures_util::{FutureExt as _, future::BoxFuture};
 use http::{Method, Request, header};
 use ruma_common::{
-    MilliSecondsSinceUnixEpoch, OwnedServerName, owned_server_name, server_name,
+    MilliSecondsSinceUnixEpoch, OwnedServerName, RoomId, ServerName, owned_server_name, server_name,
 };
 use serde_json::{Value, json};
 
-use super::{Federation, KeyServer, ask::WAITING_MAX};
+use super::{Federation, Gateway, ask::WAITING_MAX};
 use crate::fixture::TestApp;
 
 const NOW_MS: u64 = 1_700_000_000_000;
@@ -45,12 +45,19 @@ impl Keys for KnownKeys {
     }
 
     fn fetch<'a>(&'a self, wanted: &'a [KeyWanted]) -> BoxFuture<'a, KeyRing> {
-        assert!(wanted.iter().all(|one| one.server == "b.example"), "nobody else is asked");
+        assert!(
+            wanted.iter().all(|one| one.server == "b.example"),
+            "nobody else is asked"
+        );
         Box::pin(std::future::ready(ring()))
     }
 }
 
-impl KeyServer for KnownKeys {
+impl Gateway for KnownKeys {
+    fn heard_of(&self, _: &ServerName) {}
+
+    fn tell_room(&self, _: &RoomId, _: String, _: String) {}
+
     fn own(&self) -> Option<String> {
         Some(r#"{"server_name":"hs1"}"#.to_owned())
     }
@@ -104,7 +111,9 @@ impl Sent {
             signed["content"] = body.clone();
         }
         let signature = self.key.json_signature(signed.to_string().as_bytes());
-        let destination = self.destination.map(|name| format!(",destination=\"{name}\""));
+        let destination = self
+            .destination
+            .map(|name| format!(",destination=\"{name}\""));
         format!(
             "X-Matrix origin=\"{}\"{},key=\"{}\",sig=\"{}\"",
             self.origin,
@@ -123,7 +132,10 @@ impl Sent {
         for value in headers {
             request = request.header(header::AUTHORIZATION, *value);
         }
-        let body = self.body.as_ref().map_or(Body::empty(), |body| body.to_string().into());
+        let body = self
+            .body
+            .as_ref()
+            .map_or(Body::empty(), |body| body.to_string().into());
         let response = app.ask(request.body(body).unwrap(), PEER).await;
         let json: Value = serde_json::from_slice(response.body()).unwrap();
         let errcode = json["errcode"].as_str().unwrap_or_default();
@@ -163,7 +175,10 @@ async fn fauth_003_a_signature_is_good_for_one_request_only() {
     let app = server().await;
     let header = Sent::get(PROFILE).header();
     let other = format!("{PROFILE}&field=displayname");
-    assert_eq!(Sent::get(&other).send_with(&app, &[&header]).await, unauthorised());
+    assert_eq!(
+        Sent::get(&other).send_with(&app, &[&header]).await,
+        unauthorised()
+    );
     let moved = Sent::get("/_matrix/federation/v1/query/directory?room_alias=%23a%3Ahs1");
     assert_eq!(moved.send_with(&app, &[&header]).await, unauthorised());
     let elsewhere = Sent {
@@ -231,7 +246,10 @@ async fn fauth_007_of_two_signatures_both_must_be_right() {
         assert_eq!(sent, unauthorised());
     }
     let other = good.replace("b.example", "c.example");
-    assert_eq!(request.send_with(&app, &[&good, &other]).await, unauthorised());
+    assert_eq!(
+        request.send_with(&app, &[&good, &other]).await,
+        unauthorised()
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -314,7 +332,9 @@ async fn fetch_011_profiles_of_others_users_are_not_ours_to_tell() {
 #[tokio::test(start_paused = true)]
 async fn fetch_013_a_query_of_an_unknown_kind_is_unrecognized() {
     let app = server().await;
-    let sent = Sent::get("/_matrix/federation/v1/query/anything").send(&app).await;
+    let sent = Sent::get("/_matrix/federation/v1/query/anything")
+        .send(&app)
+        .await;
     assert_eq!(sent, (404, "M_UNRECOGNIZED".to_owned()));
 }
 
@@ -329,7 +349,10 @@ async fn keys_are_given_to_whoever_asks() {
     let (status, json) = get("/_matrix/key/v2/server").await;
     assert_eq!((status, &json["server_name"]), (200, &json!("hs1")));
     let (_, json) = get("/_matrix/key/v2/query/b.example?minimum_valid_until_ts=7").await;
-    assert_eq!(json["server_keys"], json!([{"server_name": "b.example", "ms": 7}]));
+    assert_eq!(
+        json["server_keys"],
+        json!([{"server_name": "b.example", "ms": 7}])
+    );
     assert_eq!(get("/_matrix/key/v2/query/b.example:0").await.0, 400);
     assert_eq!(get("/_matrix/federation/v1/version").await.0, 200);
 }
@@ -342,7 +365,10 @@ async fn keys_006_a_question_about_many_servers_is_refused() {
         .collect();
     let endpoint = ("POST", "/_matrix/key/v2/query");
     let body = json!({"server_keys": many}).to_string();
-    assert_eq!(app.raw(endpoint, None, body).await, (413, "M_TOO_LARGE".to_owned()));
+    assert_eq!(
+        app.raw(endpoint, None, body).await,
+        (413, "M_TOO_LARGE".to_owned())
+    );
     let body = json!({"server_keys": {"b.example": {"ed25519:a": {"minimum_valid_until_ts": 5}}}});
     let (status, json, _) = app.raw_from(PEER, endpoint, None, body.to_string()).await;
     assert_eq!(status, 200);

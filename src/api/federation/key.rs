@@ -19,7 +19,7 @@ const SERVERS_MAX: usize = 100;
 
 /// `GET /_matrix/key/v2/server`.
 pub(crate) async fn own(api: Api, _: Ctx, _: Request) -> Result<JsonText, ApiError> {
-    let document = api.federation.key_server()?.own();
+    let document = api.federation.gateway()?.own();
     document
         .map(JsonText)
         .ok_or_else(|| ApiError::fault("our own key document cannot be signed"))
@@ -50,7 +50,9 @@ struct Question {
 /// `POST /_matrix/key/v2/query`.
 pub(crate) async fn query_many(api: Api, _: Ctx, request: Request) -> Result<JsonText, ApiError> {
     let (parts, body) = request.into_parts();
-    let body = Rule::FORM.read(api.edge.clock(), &parts.headers, body).await?;
+    let body = Rule::FORM
+        .read(api.edge.clock(), &parts.headers, body)
+        .await?;
     check_object(&body).map_err(EdgeError::from)?;
     let question: Question =
         serde_json::from_slice(&body).map_err(|error| EdgeError::BadJson(error.to_string()))?;
@@ -59,12 +61,18 @@ pub(crate) async fn query_many(api: Api, _: Ctx, request: Request) -> Result<Jso
         return Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, ErrorKind::TooLarge, text).into());
     }
     let now_ms = api.edge.clock().wall_ms();
-    let wanted = question.server_keys.iter().filter_map(|(server, criteria)| {
-        // The longest that is asked for any key: the document is one.
-        let each = criteria.as_object().into_iter().flat_map(|keys| keys.values());
-        let minimums = each.filter_map(|key| key.get("minimum_valid_until_ts")?.as_u64());
-        Some((named(server)?, minimums.max().unwrap_or(now_ms)))
-    });
+    let wanted = question
+        .server_keys
+        .iter()
+        .filter_map(|(server, criteria)| {
+            // The longest that is asked for any key: the document is one.
+            let each = criteria
+                .as_object()
+                .into_iter()
+                .flat_map(|keys| keys.values());
+            let minimums = each.filter_map(|key| key.get("minimum_valid_until_ts")?.as_u64());
+            Some((named(server)?, minimums.max().unwrap_or(now_ms)))
+        });
     answer(&api, wanted.collect()).await
 }
 
@@ -74,7 +82,7 @@ fn named(text: &str) -> Option<OwnedServerName> {
 }
 
 async fn answer(api: &Api, wanted: Vec<(OwnedServerName, u64)>) -> Result<JsonText, ApiError> {
-    let documents = api.federation.key_server()?.notarise(wanted).await;
+    let documents = api.federation.gateway()?.notarise(wanted).await;
     Ok(JsonText(format!(
         "{{\"server_keys\":[{}]}}",
         documents.join(",")

@@ -47,7 +47,11 @@ pub(crate) fn signatures(headers: &HeaderMap) -> Result<Vec<XMatrix>, Unnamed> {
     let agree = |other: &XMatrix| {
         (&other.origin, &other.destination) == (&first.origin, &first.destination)
     };
-    if found.iter().all(agree) {
+    let mut keys: Vec<_> = found.iter().map(|one| &one.key).collect();
+    keys.sort_unstable();
+    keys.dedup();
+    // Two signatures by one key: at most one of them is right.
+    if found.iter().all(agree) && keys.len() == found.len() {
         Ok(found)
     } else {
         Err(Unnamed::Malformed)
@@ -142,7 +146,8 @@ mod tests {
         signatures(&headers)
     }
 
-    const PLAIN: &str = r#"X-Matrix origin="b.example",destination="a.example",key="ed25519:1",sig="AA""#;
+    const PLAIN: &str =
+        r#"X-Matrix origin="b.example",destination="a.example",key="ed25519:1",sig="AA""#;
 
     #[test]
     fn fauth_008_every_spelling_of_the_grammar_is_read() {
@@ -160,7 +165,14 @@ mod tests {
 
     #[test]
     fn fauth_006_what_is_no_server_name_is_refused() {
-        for origin in ["", "b.example:0", "b.example:99999", "a/../b", "b example", "@b:example"] {
+        for origin in [
+            "",
+            "b.example:0",
+            "b.example:99999",
+            "a/../b",
+            "b example",
+            "@b:example",
+        ] {
             let line = format!(r#"X-Matrix origin="{origin}",key="ed25519:1",sig="AA""#);
             assert_eq!(read(&[&line]), Err(Unnamed::Malformed), "{origin}");
         }

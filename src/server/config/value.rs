@@ -45,7 +45,7 @@ pub(super) enum Raw<'a> {
 
 impl<'a> Raw<'a> {
     /// The text, if it is one.
-    fn text(self) -> Option<&'a str> {
+    pub(super) fn text(self) -> Option<&'a str> {
         match self {
             Self::Text(text) => Some(text),
             Self::Toml(value) => value.as_str(),
@@ -276,6 +276,16 @@ words! {
         Text = "text",
         /// One JSON object per line, for collectors.
         Json = "json",
+    }
+}
+
+words! {
+    /// Whether something is done at all.
+    Switch {
+        /// It is.
+        On = "on",
+        /// It is not.
+        Off = "off",
     }
 }
 

@@ -1,0 +1,120 @@
+//! EDUs of other servers: what passes and is not part of a room's history.
+//!
+//! One that cannot be read, is of somebody else's user, or is of a kind that is not known is left
+//! out; the others of its transaction are not concerned. (Server-Server API, "EDUs".)
+
+use std::{collections::BTreeMap, time::Duration};
+
+use ruma_common::{OwnedEventId, OwnedRoomId, OwnedUserId, ServerName};
+use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::value::RawValue;
+
+use crate::state::Api;
+
+/// How long somebody types who is said to type: senders repeat it.
+const TYPING: Duration = Duration::from_secs(30);
+/// Receipts of one EDU that are looked at.
+const RECEIPTS_MAX: usize = 500;
+/// Users that one EDU of messages to devices may name.
+const TO_DEVICE_USERS_MAX: usize = 1_000;
+
+#[derive(Deserialize)]
+struct Edu {
+    edu_type: String,
+    content: Box<RawValue>,
+}
+
+/// Takes what can be taken.
+pub(crate) async fn take(api: &Api, origin: &ServerName, edus: &[Box<RawValue>]) {
+    for edu in edus {
+        let Some(edu) = read::<Edu>(edu) else {
+            continue;
+        };
+        let taken = match edu.edu_type.as_str() {
+            "m.typing" => typing(api, origin, &edu.content).await,
+            "m.receipt" => receipts(api, origin, &edu.content).await,
+            "m.direct_to_device" => to_device(api, origin, &edu.content).await,
+            _ => Some(()),
+        };
+        if taken.is_none() {
+            tracing::debug!(%origin, kind = edu.edu_type, "an EDU was left out");
+        }
+    }
+}
+
+fn read<T: DeserializeOwned>(json: &RawValue) -> Option<T> {
+    serde_json::from_str(json.get()).ok()
+}
+
+#[derive(Deserialize)]
+struct Typing {
+    room_id: OwnedRoomId,
+    user_id: OwnedUserId,
+    typing: bool,
+}
+
+async fn typing(api: &Api, origin: &ServerName, content: &RawValue) -> Option<()> {
+    let typing: Typing = read(content)?;
+    let (room, user) = (&typing.room_id, &typing.user_id);
+    let timeout = typing.typing.then_some(TYPING);
+    let told = api.rooms.receive_typing(origin, room, user, timeout);
+    told.await.ok()
+}
+
+/// By room, then kind, then user.
+type Receipts = BTreeMap<OwnedRoomId, BTreeMap<String, BTreeMap<OwnedUserId, Receipt>>>;
+
+#[derive(Deserialize)]
+struct Receipt {
+    event_ids: Vec<OwnedEventId>,
+    #[serde(default)]
+    data: ReceiptData,
+}
+
+#[derive(Default, Deserialize)]
+struct ReceiptData {
+    thread_id: Option<String>,
+}
+
+async fn receipts(api: &Api, origin: &ServerName, content: &RawValue) -> Option<()> {
+    let mut left = RECEIPTS_MAX;
+    for (room, kinds) in read::<Receipts>(content)? {
+        let public = kinds.into_iter().filter(|(kind, _)| kind == "m.read");
+        for (user, receipt) in public.flat_map(|(_, users)| users) {
+            left = left.checked_sub(1)?;
+            let Some(event) = receipt.event_ids.first() else {
+                continue;
+            };
+            let mark = (&**event, receipt.data.thread_id.as_deref());
+            let told = api.rooms.receive_receipt(origin, &room, &user, mark);
+            if let Err(error) = told.await {
+                tracing::debug!(%origin, %error, "a receipt was left out");
+            }
+        }
+    }
+    Some(())
+}
+
+#[derive(Deserialize)]
+struct ToDevice {
+    sender: OwnedUserId,
+    #[serde(rename = "type")]
+    kind: String,
+    message_id: String,
+    messages: BTreeMap<OwnedUserId, BTreeMap<String, Box<RawValue>>>,
+}
+
+async fn to_device(api: &Api, origin: &ServerName, content: &RawValue) -> Option<()> {
+    let edu: ToDevice = read(content)?;
+    if edu.sender.server_name() != origin || edu.messages.len() > TO_DEVICE_USERS_MAX {
+        return None;
+    }
+    let text = |(device, content): (String, Box<RawValue>)| (device, content.get().to_owned());
+    let messages = edu.messages.into_iter();
+    let messages = messages.map(|(user, each)| (user, each.into_iter().map(text).collect()));
+    let messages = messages.collect();
+    let stored = api
+        .users
+        .receive_to_devices(&edu.sender, &edu.kind, &edu.message_id, &messages);
+    stored.await.ok()
+}

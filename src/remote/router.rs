@@ -1,0 +1,237 @@
+//! Reads the server's log once and tells each destination's queue what concerns it.
+//!
+//! Exists so that an event is looked at once, however many servers it goes to, and so that nothing
+//! is lost with the process: the cursor moves in the same commit that makes sure of a row for every
+//! server concerned. Knows nothing of the network.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use belfry_data::{
+    Commit, CommitError, CursorRow, DestinationRow, GlobalRow, Position, ReadError, RoomReader,
+    STAMP_FIRST, Snapshot, Stamp, StateError, cursor, destinations, global_log, keep_destination,
+    move_cursor,
+};
+use belfry_policy::{Action, Purpose, Request, Requester};
+use ruma_common::{OwnedRoomId, OwnedServerName, ServerName};
+
+use crate::{
+    queue::Due,
+    sender::Shared,
+    target::{Told, event_of, servers_in},
+};
+
+/// The router's cursor.
+const CURSOR: &str = "federation router";
+/// Entries of the log read at once.
+pub(crate) const LOG_PAGE: usize = 200;
+/// How long the router waits after it could not read or write.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// Why a page was not dealt with; nothing was changed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum RouteError {
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    #[error(transparent)]
+    State(#[from] StateError),
+    #[error(transparent)]
+    Commit(#[from] CommitError),
+    #[error(transparent)]
+    Cursor(#[from] belfry_data::CursorTooLong),
+}
+
+/// What a page has for one server.
+#[derive(Debug, Default)]
+pub(crate) struct Parcel {
+    pub(crate) due: Vec<Due>,
+    pub(crate) outbox: bool,
+}
+
+/// Who is to be told what, by server.
+pub(crate) type Parcels = BTreeMap<OwnedServerName, Parcel>;
+
+/// Runs until the server stops.
+pub(crate) async fn run(shared: Arc<Shared>) {
+    let mut seen: Option<CursorRow> = loop {
+        match begin(&shared).await {
+            Ok(seen) => break seen,
+            Err(error) => tracing::warn!(%error, "senders cannot begin; they try again"),
+        }
+        if pause(&shared).await {
+            return;
+        }
+    };
+    loop {
+        match route(&shared, &mut seen).await {
+            Ok(None) => {}
+            Ok(Some(read)) => {
+                let changed = shared.engine.changed(read);
+                if shared.env.shutdown.unless(changed).await.is_none() {
+                    return;
+                }
+            }
+            Err(error) => {
+                tracing::warn!(%error, "what happened was not handed to the senders yet");
+                if pause(&shared).await {
+                    return;
+                }
+            }
+        }
+        if shared.env.shutdown.begun() {
+            return;
+        }
+    }
+}
+
+/// Waits a moment; whether the server stops.
+async fn pause(shared: &Shared) -> bool {
+    let waited = shared.env.clock.sleep(RETRY_AFTER);
+    shared.env.shutdown.unless(waited).await.is_none()
+}
+
+/// Takes up the servers that lagged when the process ended.
+async fn begin(shared: &Arc<Shared>) -> Result<Option<CursorRow>, RouteError> {
+    let snapshot = shared.engine.snapshot().await?;
+    let seen = cursor(&*snapshot, CURSOR).await?;
+    shared.routed_to(seen.as_ref().map_or(STAMP_FIRST, |row| row.stamp));
+    let mut after: Option<OwnedServerName> = None;
+    loop {
+        let page = destinations(&*snapshot, after.as_deref()).await?;
+        let Some((last, _)) = page.last() else {
+            return Ok(seen);
+        };
+        after = Some(last.clone());
+        for (server, row) in page {
+            shared.queues.with_new(&server, |destination| {
+                destination.row = Some(row);
+                destination.whole = false;
+                destination.outbox = true;
+            });
+            shared.wake(&server);
+        }
+    }
+}
+
+/// Deals with one page of the log; if there is none, how far the database was read. (Not every
+/// commit has entries in the log.)
+async fn route(
+    shared: &Arc<Shared>,
+    seen: &mut Option<CursorRow>,
+) -> Result<Option<Position>, RouteError> {
+    let after = seen.as_ref().map_or(STAMP_FIRST, |row| row.stamp);
+    let snapshot = shared.engine.snapshot().await?;
+    let page = global_log(&*snapshot, after, LOG_PAGE).await?;
+    let Some((last, _)) = page.entries.last() else {
+        return Ok(Some(snapshot.position()));
+    };
+    let to = CursorRow {
+        stamp: *last,
+        resume: Vec::new(),
+    };
+    let mut parcels = sort(shared, &*snapshot, &page.entries).await?;
+    parcels.retain(|server, _| may_tell(shared, server));
+    let mut commit = Commit::lazy();
+    move_cursor(&mut commit, CURSOR, seen.as_ref(), &to)?;
+    let pinned = parcels.keys().cloned();
+    let pinned: Vec<_> = pinned
+        .map(|server| (pin(shared, &server, after, &mut commit), server))
+        .collect();
+    if let Err(error) = shared.engine.commit(commit).await {
+        for (created, server) in pinned {
+            shared.queues.with(&server, |destination| {
+                destination.pins -= 1;
+                destination.row = destination.row.take().filter(|_| !created);
+            });
+        }
+        *seen = cursor(&*shared.engine.snapshot().await?, CURSOR).await?;
+        return Err(error.into());
+    }
+    // Before anything is queued: whoever reads the log by itself reads as far as this.
+    shared.routed_to(to.stamp);
+    for (server, parcel) in parcels {
+        shared.queues.with(&server, |destination| {
+            destination.pins -= 1;
+            destination.outbox |= parcel.outbox;
+            for due in parcel.due {
+                destination.push(due);
+            }
+        });
+        shared.wake(&server);
+    }
+    *seen = Some(to);
+    Ok(None)
+}
+
+/// Makes sure that the server has a row, and that it keeps it until the commit is done; whether
+/// the row is new.
+fn pin(shared: &Shared, server: &ServerName, told: Stamp, commit: &mut Commit) -> bool {
+    shared.queues.with_new(server, |destination| {
+        destination.pins += 1;
+        if destination.row.is_some() {
+            return false;
+        }
+        let row = DestinationRow {
+            told,
+            failures: 0,
+            retry_age_ms: 0,
+        };
+        keep_destination(commit, server, &row);
+        destination.row = Some(row);
+        true
+    })
+}
+
+/// Whether policy lets us tell that server what happens.
+fn may_tell(shared: &Shared, server: &ServerName) -> bool {
+    let asking =
+        Request::new(Requester::Homeserver, Action::Federate).with_peer(server, Purpose::Exchange);
+    belfry_policy::decide(&shared.rules, &asking)
+        .into_result()
+        .is_ok()
+}
+
+/// Who is concerned by what. Each room's servers are read once.
+pub(crate) async fn sort(
+    shared: &Shared,
+    snapshot: &dyn Snapshot,
+    entries: &[(Stamp, GlobalRow)],
+) -> Result<Parcels, RouteError> {
+    let mut rooms: BTreeMap<OwnedRoomId, Vec<Due>> = BTreeMap::new();
+    let mut parcels = Parcels::new();
+    for (stamp, row) in entries {
+        if let GlobalRow::Outbox { server } = row {
+            if let Ok(server) = OwnedServerName::try_from(&**server) {
+                parcels.entry(server).or_default().outbox = true;
+            }
+        } else if let Some((room, event)) = event_of(row) {
+            let due = Due {
+                stamp: *stamp,
+                room: room.clone(),
+                event,
+            };
+            rooms.entry(room).or_default().push(due);
+        }
+    }
+    let mut all: Vec<(Due, BTreeSet<OwnedServerName>)> = Vec::new();
+    for (room, dues) in rooms {
+        let hashes: Vec<_> = dues.iter().map(|due| due.event).collect();
+        let servers = servers_in(snapshot, &room).await?;
+        let events = RoomReader::new(snapshot, &room).events(&hashes).await?;
+        for (due, event) in dues.into_iter().zip(events) {
+            let told = event.as_ref().and_then(Told::of);
+            let targets = told.map(|told| told.targets(shared.client.server(), &servers));
+            all.push((due, targets.unwrap_or_default()));
+        }
+    }
+    all.sort_unstable_by_key(|(due, _)| due.stamp);
+    for (due, targets) in all {
+        for server in targets {
+            parcels.entry(server).or_default().due.push(due.clone());
+        }
+    }
+    Ok(parcels)
+}
