@@ -63,8 +63,10 @@ impl RuleBook {
 pub(crate) fn ruleset(content: Option<&str>, user: &UserId) -> Ruleset {
     let default = Ruleset::server_default(user);
     let content = content.and_then(|content| serde_json::from_str::<Value>(content).ok());
-    let stored = content
-        .and_then(|mut content| serde_json::from_value::<Ruleset>(content["global"].take()).ok());
+    let stored = content.and_then(|mut content| {
+        let global = content.get_mut("global")?.take();
+        serde_json::from_value::<Ruleset>(global).ok()
+    });
     match stored {
         Some(mut rules) => {
             rules.update_with_server_default(default);
@@ -84,4 +86,60 @@ fn hears_of_members(rules: &Ruleset) -> bool {
         .iter()
         .any(|rule| !rule.default && rule.enabled);
     own || !rules.override_.iter().any(|rule| silenced(&rule))
+}
+
+#[cfg(test)]
+mod tests {
+    use ruma_common::user_id;
+    use serde_json::json;
+
+    use super::*;
+
+    const OVERRIDE: [&str; 10] = [
+        ".m.rule.master",
+        ".m.rule.suppress_notices",
+        ".m.rule.invite_for_me",
+        ".m.rule.member_event",
+        ".m.rule.is_user_mention",
+        ".m.rule.is_room_mention",
+        ".m.rule.tombstone",
+        ".m.rule.reaction",
+        ".m.rule.room.server_acl",
+        ".m.rule.suppress_edits",
+    ];
+    const UNDERRIDE: [&str; 5] = [
+        ".m.rule.call",
+        ".m.rule.encrypted_room_one_to_one",
+        ".m.rule.room_one_to_one",
+        ".m.rule.message",
+        ".m.rule.encrypted",
+    ];
+
+    #[test]
+    fn servers_rules_are_those_of_the_spec_in_their_order() {
+        let rules = ruleset(None, user_id!("@a:x"));
+        let ids = rules.override_.iter().map(|rule| rule.rule_id.as_str());
+        assert!(ids.eq(OVERRIDE), "{:?}", rules.override_);
+        let ids = rules.underride.iter().map(|rule| rule.rule_id.as_str());
+        assert!(ids.eq(UNDERRIDE), "{:?}", rules.underride);
+        assert!(rules.content.is_empty() && rules.room.is_empty() && rules.sender.is_empty());
+        assert!(!hears_of_members(&rules));
+    }
+
+    #[test]
+    fn stored_rules_that_cannot_be_read_are_the_servers() {
+        for content in ["", "[]", "{\"global\":5}"] {
+            let rules = ruleset(Some(content), user_id!("@a:x"));
+            assert_eq!(rules.override_.len(), OVERRIDE.len(), "{content}");
+        }
+    }
+
+    #[test]
+    fn who_changed_the_rule_of_members_hears_of_them() {
+        let user = user_id!("@a:x");
+        let rule = json!({"rule_id": ".m.rule.member_event", "default": true, "enabled": false,
+            "conditions": [], "actions": []});
+        let content = json!({"global": {"override": [rule]}}).to_string();
+        assert!(hears_of_members(&ruleset(Some(&content), user)));
+    }
 }
