@@ -31,6 +31,7 @@ use crate::{
     edge::{Call, JsonPieces, JsonText},
     error::{ApiError, EdgeError},
     state::ViewDoor,
+    wire::Filtered,
 };
 
 /// How long `/sync` may take beyond the wait that its client asked for.
@@ -90,10 +91,10 @@ pub(crate) async fn note_presence(
 /// `GET /rooms/{roomId}/messages`.
 pub(crate) async fn messages(
     door: ViewDoor,
-    call: Call<messages::Request>,
+    call: Call<Filtered<messages::Request>>,
 ) -> Result<JsonText, ApiError> {
     door.admit(&call.auth)?;
-    let request = call.request;
+    let Filtered { request, filter } = call.request;
     let wanted = MessagesRequest {
         user_id: call.auth.user_id,
         room_id: request.room_id,
@@ -104,7 +105,7 @@ pub(crate) async fn messages(
             Dir::Forward => Direction::Forward,
         },
         limit: Some(request.limit.into()),
-        filter: room_filter(&request.filter)?,
+        filter: room_filter(filter.as_deref())?,
     };
     Ok(JsonText(door.views.messages(&wanted).await?.to_json()))
 }
@@ -112,16 +113,16 @@ pub(crate) async fn messages(
 /// `GET /rooms/{roomId}/context/{eventId}`.
 pub(crate) async fn context(
     door: ViewDoor,
-    call: Call<context::Request>,
+    call: Call<Filtered<context::Request>>,
 ) -> Result<JsonText, ApiError> {
     door.admit(&call.auth)?;
-    let request = call.request;
+    let Filtered { request, filter } = call.request;
     let wanted = ContextRequest {
         user_id: call.auth.user_id,
         room_id: request.room_id,
         event_id: request.event_id,
         limit: Some(request.limit.into()),
-        filter: room_filter(&request.filter)?,
+        filter: room_filter(filter.as_deref())?,
     };
     Ok(JsonText(door.views.context(&wanted).await?.to_json()))
 }
@@ -212,8 +213,8 @@ fn membership(state: &MembershipState) -> Result<Membership, ApiError> {
         .ok_or_else(|| EdgeError::InvalidParam(format!("There is no membership {state}")).into())
 }
 
-fn room_filter(filter: &impl Serialize) -> Result<RoomEventFilter, ApiError> {
-    let filter = RoomEventFilter::parse(&json(filter)?);
+fn room_filter(filter: Option<&str>) -> Result<RoomEventFilter, ApiError> {
+    let filter = RoomEventFilter::parse(filter.unwrap_or("{}"));
     filter.map_err(|error| EdgeError::InvalidParam(error.to_string()).into())
 }
 

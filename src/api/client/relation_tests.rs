@@ -16,10 +16,9 @@ async fn edits_references_and_threads_are_bundled_on_every_path() {
     alice.edit(&room, &event, "second").await;
     let edit = alice.edit(&room, &event, "third").await;
     let reference = alice.relate(&room, "m.reference", &event).await;
-    let reply = alice.relate(&room, "m.thread", &event).await;
+    alice.relate(&room, "m.thread", &event).await;
     let latest = alice.relate(&room, "m.thread", &event).await;
     let reply_edit = alice.edit(&room, &latest, "reply").await;
-    let _ = reply;
     let found = |list: &Value| {
         let list = list.as_array().unwrap().iter();
         let mut found = list.filter(|one| one["event_id"] == event.as_str());

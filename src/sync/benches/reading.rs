@@ -149,6 +149,7 @@ async fn page_us(events: usize) -> f64 {
     median_us
 }
 
+#[expect(clippy::cast_precision_loss, reason = "a ratio for people to read")]
 async fn member_list() {
     let bench = Bench::new();
     let room = bench.room().await;

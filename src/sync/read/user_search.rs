@@ -101,8 +101,10 @@ async fn find(
     let limit = limit.clamp(1, USERS_FOUND_MAX);
     let mut found = Ranked::new();
     let mut limited = false;
-    // The longest word is likely to find fewest.
-    if let Some(rarest) = wanted.iter().max_by_key(|word| word.len()) {
+    // The longest word is likely to find fewest; one that may mean the server finds nobody.
+    let of_server = |word: &String| words(server).any(|it| it.starts_with(word.as_str()));
+    let rarest = |word: &&String| (!of_server(word), word.len());
+    if let Some(rarest) = wanted.iter().max_by_key(rarest) {
         let mut met = BTreeSet::from([search.user_id.clone()]);
         let mut passed: Option<(String, OwnedUserId)> = None;
         for _ in 0..SCAN_MAX / READ_MAX {
