@@ -1,4 +1,4 @@
-//! Tokens by which users prove to other services who they are (Client-Server API, "OpenID").
+//! Tokens by which users prove to other services who they are (Client-Server API, "`OpenID`").
 //!
 //! Exists because another server asks for them long after they were made. Knows nothing of how a
 //! token looks: rows are found by its hash.

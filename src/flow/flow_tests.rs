@@ -197,7 +197,7 @@ async fn a_replaced_room_leaves_all_that_points_at_it_to_the_new_one() {
         .await;
     server
         .users
-        .set_tag(&alice, id, &old, "u.work", Some(None))
+        .set_tag(&alice, id, &old, "u.work", None)
         .await
         .unwrap();
 

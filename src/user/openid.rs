@@ -1,4 +1,4 @@
-//! Tokens by which users prove to other services who they are (spec, "OpenID").
+//! Tokens by which users prove to other services who they are (spec, "`OpenID`").
 //!
 //! Such a token opens nothing here. Knows nothing of who asks whose it is.
 

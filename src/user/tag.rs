@@ -60,20 +60,42 @@ impl Users {
         Ok(take_tags(&mut parse(row)))
     }
 
-    /// Sets a tag of the requester's, or removes it. A tag that is not there is removed already.
+    /// Sets a tag of the requester's, with its place among the rooms that have it.
     pub async fn set_tag(
         &self,
         requester: &Requester,
         user_id: &UserId,
         room: &RoomId,
         tag: &str,
-        order: Option<Option<f64>>,
+        order: Option<f64>,
+    ) -> Result<(), TagError> {
+        let info = info(tag, order)?;
+        self.edit_tag(requester, user_id, room, (tag, Some(info)))
+            .await
+    }
+
+    /// Removes a tag of the requester's. One that is not there is removed already.
+    pub async fn remove_tag(
+        &self,
+        requester: &Requester,
+        user_id: &UserId,
+        room: &RoomId,
+        tag: &str,
+    ) -> Result<(), TagError> {
+        self.edit_tag(requester, user_id, room, (tag, None)).await
+    }
+
+    async fn edit_tag(
+        &self,
+        requester: &Requester,
+        user_id: &UserId,
+        room: &RoomId,
+        (tag, info): (&str, Option<Value>),
     ) -> Result<(), TagError> {
         self.allow(requester, Action::ChangeSettings)?;
         if requester.user_id != user_id {
             return Err(TagError::NotYours);
         }
-        let info = info(tag, order)?;
         let at = AccountDataRef {
             room: room.as_str().into(),
             event_type: EVENT_TYPE.into(),
@@ -100,9 +122,8 @@ impl Users {
     }
 }
 
-/// What is stored of a tag; `None` to remove it.
-fn info(tag: &str, order: Option<Option<f64>>) -> Result<Option<Value>, TagError> {
-    let Some(order) = order else { return Ok(None) };
+/// What is stored of a tag.
+fn info(tag: &str, order: Option<f64>) -> Result<Value, TagError> {
     if tag.is_empty() || tag.len() > TAG_BYTES_MAX {
         return Err(TagError::Name);
     }
@@ -113,7 +134,7 @@ fn info(tag: &str, order: Option<Option<f64>>) -> Result<Option<Value>, TagError
         }
         info.insert("order".to_owned(), order.into());
     }
-    Ok(Some(info.into()))
+    Ok(info.into())
 }
 
 /// The content with the tag or without it; `None` if that changes nothing.
@@ -161,10 +182,10 @@ mod tests {
 
     #[test]
     fn tags_have_names_orders_and_a_number() {
-        assert_eq!(info("", Some(None)), Err(TagError::Name));
-        assert_eq!(info(&"t".repeat(256), Some(None)), Err(TagError::Name));
+        assert_eq!(info("", None), Err(TagError::Name));
+        assert_eq!(info(&"t".repeat(256), None), Err(TagError::Name));
         for order in [-0.1, 1.1, 5.0, f64::NAN] {
-            assert_eq!(info("u.a", Some(Some(order))), Err(TagError::Order));
+            assert_eq!(info("u.a", Some(order)), Err(TagError::Order));
         }
         let mut content = Map::new();
         for number in 0..TAGS_MAX {

@@ -1,4 +1,4 @@
-//! Vouching for users to other services (Client-Server API, "OpenID").
+//! Vouching for users to other services (Client-Server API, "`OpenID`").
 
 use belfry_user::{OPENID_LIFE, Users};
 use ruma_client_api::account::request_openid_token::v3 as request_token;

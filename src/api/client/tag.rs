@@ -26,7 +26,7 @@ pub(crate) async fn set(
     let request = &call.request;
     let (user, room, order) = (&request.user_id, &request.room_id, request.tag_info.order);
     users
-        .set_tag(&call.auth, user, room, &request.tag, Some(order))
+        .set_tag(&call.auth, user, room, &request.tag, order)
         .await?;
     Ok(create::Response::new())
 }
@@ -39,7 +39,7 @@ pub(crate) async fn delete(
     let request = &call.request;
     let (user, room) = (&request.user_id, &request.room_id);
     users
-        .set_tag(&call.auth, user, room, &request.tag, None)
+        .remove_tag(&call.auth, user, room, &request.tag)
         .await?;
     Ok(delete::Response::new())
 }
