@@ -5,6 +5,7 @@
 use belfry_data::{
     ReadError, Snapshot,
     account::{self as rows, DeviceRow, StandingRow, UserChange, UserRow},
+    pusher::pushers,
 };
 use belfry_policy::{Account, Action, Denial, Request, Standing};
 use ruma_common::{OwnedDeviceId, OwnedUserId, UserId};
@@ -196,6 +197,11 @@ impl Users {
                 }
             }
             forget_devices(&*snapshot, &mut change, &gone).await?;
+            for (key, pusher) in pushers(&*snapshot, user_id).await? {
+                if chosen(&pusher.device) {
+                    change.delete_pusher(&key);
+                }
+            }
             if self.0.store.commit(change.finish(), &mut tries).await? {
                 return Ok(());
             }

@@ -130,3 +130,18 @@ async fn notifications_are_listed_newest_first_with_what_was_read() {
     assert_eq!(refused, expect(400, "M_INVALID_PARAM"));
     app.stop().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn pusher_goes_with_its_device() {
+    let app = TestApp::new();
+    let alice = app.person("alice").await;
+    set(&app, &alice, &pusher("one")).await;
+    let path = ("POST", "/_matrix/client/v3/logout");
+    assert_eq!(app.raw(path, Some(&alice.token), "{}").await.0, 200);
+    let account = belfry_user::NewDevice::default();
+    let again = app.users.sign_in("alice", "wordpass", &account).await.unwrap();
+    let path = "/_matrix/client/v3/pushers";
+    let token = again.tokens.access.reveal().to_owned();
+    let answer = app.raw_from(PEER, ("GET", path), Some(&token), "").await;
+    assert_eq!(answer.1, json!({"pushers": []}));
+}

@@ -16,8 +16,11 @@ use super::{
     },
 };
 use crate::{
-    column::UserKey, keys,
+    column::UserKey,
+    connection,
     flow::{self, FlowAct},
+    keys,
+    pusher::{self, PusherKey},
     rows::GlobalRow,
     stale::mark_user,
     tables::GLOBAL_LOG,
@@ -91,7 +94,13 @@ impl UserChange {
         DEVICE_SEEN.delete(&mut self.commit, &key);
         row.hashes().for_each(|hash| self.delete_token(&hash));
         keys::delete_device(&mut self.commit, &self.id, device);
+        connection::delete_connections(&mut self.commit, &self.id, device);
         self.note_device(device);
+    }
+
+    /// Deletes a pusher.
+    pub fn delete_pusher(&mut self, key: &PusherKey) {
+        pusher::delete_pusher(&mut self.commit, &self.id, key);
     }
 
     /// Stores a token.
