@@ -28,7 +28,7 @@ use serde_json::{Value, json};
 
 use self::ask::{Ask, Turns};
 use crate::{
-    edge::{JsonText, Routes, Rule},
+    edge::{Ctx, JsonText, Routes, Rule},
     error::ApiError,
     state::Api,
 };
@@ -286,10 +286,10 @@ impl Signed {
         F: Fn(Api, Ask) -> Fut + Clone + Send + Sync + 'static,
         Fut: Future<Output = Result<JsonText, ApiError>> + Send,
     {
-        let answer = move |api: Api, ctx, request| {
+        let answer = move |api: Api, _: Ctx, request| {
             let handler = handler.clone();
             async move {
-                let ask = ask::accept(&api, rule, ctx, request).await?;
+                let ask = ask::accept(&api, rule, request).await?;
                 let _running = api.federation.turns().take(&ask.origin).await?;
                 handler(api.clone(), ask).await
             }

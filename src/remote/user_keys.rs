@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// Servers that one question goes to at the same time.
-pub const ASKED_AT_ONCE_MAX: usize = 16;
+const ASKED_AT_ONCE_MAX: usize = 16;
 /// Bytes of one server's answer.
 const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
 

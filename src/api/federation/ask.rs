@@ -21,7 +21,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::x_matrix::{self, Unnamed, XMatrix};
 use crate::{
-    edge::{Ctx, JsonText, Rule, check_object, segments},
+    edge::{JsonText, Rule, check_object, segments},
     error::{ApiError, EdgeError, Refusal},
     state::Api,
 };
@@ -44,8 +44,6 @@ pub(crate) struct Ask {
     pub(crate) query: Vec<(String, String)>,
     /// The body: a JSON object, or nothing.
     pub(crate) body: Bytes,
-    /// Address, deadline and so on.
-    pub(crate) ctx: Ctx,
 }
 
 impl Ask {
@@ -180,7 +178,6 @@ impl Turns {
 pub(crate) async fn accept(
     api: &Api,
     (rule, purpose): (Rule, Purpose),
-    ctx: Ctx,
     request: Request,
 ) -> Result<Ask, ApiError> {
     let (mut parts, body) = request.into_parts();
@@ -209,7 +206,6 @@ pub(crate) async fn accept(
             .into_owned()
             .collect(),
         body,
-        ctx,
         origin,
     })
 }
