@@ -121,8 +121,8 @@ impl Shared {
         if users.is_empty() {
             return Ok(EventList::default());
         }
-        let asked: Vec<&UserId> = users.iter().map(|user| &**user).collect();
-        let rows = presence(snapshot, &asked).await?;
+        let names: Vec<&UserId> = users.iter().map(|user| &**user).collect();
+        let rows = presence(snapshot, &names).await?;
         let (mut list, now_ms) = (EventList::default(), self.now_ms());
         for (user, row) in users.iter().zip(rows) {
             let Some((stamp, row)) = row else { continue };

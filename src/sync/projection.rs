@@ -108,7 +108,7 @@ impl<'s> Projection<'s> {
         let listeners = listeners.pop().flatten();
         let mut members: Vec<_> = listeners
             .iter()
-            .flat_map(|room| room.joined())
+            .flat_map(crate::audience::Listeners::joined)
             .cloned()
             .collect();
         if let Some(target) = self

@@ -192,9 +192,8 @@ impl Courier {
         let mut outcome = Outcome::Done;
         for (key, row) in pushers(&*snapshot, user).await? {
             match self.serve_pusher(user, &key, &row).await? {
-                Outcome::Done => {}
                 Outcome::More if matches!(outcome, Outcome::Done) => outcome = Outcome::More,
-                Outcome::More => {}
+                Outcome::Done | Outcome::More => {}
                 Outcome::Failed => outcome = Outcome::Failed,
             }
         }

@@ -133,7 +133,7 @@ impl Shared {
         until: Stamp,
     ) -> Result<Arc<dyn Snapshot>, Fault> {
         if self.counts.reached(until) {
-            return Ok(self.snapshot().await?);
+            return self.snapshot().await;
         }
         let wait = self.counts.wait(until);
         if self

@@ -156,7 +156,7 @@ impl Connection {
         for chunk in rooms.chunks(PAGE) {
             let rows = told_rooms(snapshot, &self.id, chunk).await?;
             for (room, row) in chunk.iter().zip(rows) {
-                let told = row.and_then(|row| self.as_acknowledged(row));
+                let told = row.and_then(|row| self.as_acknowledged(&row));
                 self.told
                     .extend(told.map(|told| ((*room).to_owned(), told)));
             }
@@ -164,10 +164,10 @@ impl Connection {
         Ok(())
     }
 
-    fn as_acknowledged(&self, row: ConnectionRow) -> Option<ToldRow> {
+    fn as_acknowledged(&self, row: &ConnectionRow) -> Option<ToldRow> {
         match row {
-            ConnectionRow::Room { now, answer, .. } if answer <= self.acknowledged => Some(now),
-            ConnectionRow::Room { before, .. } => before,
+            ConnectionRow::Room { now, answer, .. } if *answer <= self.acknowledged => Some(*now),
+            ConnectionRow::Room { before, .. } => *before,
             ConnectionRow::Head(_) => None,
         }
     }

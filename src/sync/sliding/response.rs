@@ -30,6 +30,10 @@ pub struct SlidingResponse {
 
 /// A room.
 #[derive(Debug, Clone, Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a member of the answer"
+)]
 pub struct SlidingRoom {
     /// Whether it is told from the beginning.
     pub initial: bool,
@@ -154,9 +158,9 @@ impl SlidingRoom {
         write_optional(&mut room, "avatar", self.avatar.as_ref());
         if let Some(heroes) = &self.heroes {
             let mut list = EventList::default();
-            heroes
-                .iter()
-                .for_each(|hero| list.push(|out| hero.write(out)));
+            for hero in heroes {
+                list.push(|out| hero.write(out));
+            }
             room.list("heroes", &list);
         }
         if let Some(stripped) = &self.invite_state {
@@ -234,7 +238,7 @@ impl ExtensionAnswers {
             if !rooms.is_empty() {
                 let mut object = Object::new(extensions.member(name));
                 write_by_room(rooms, object.member("rooms"), |event, out| {
-                    out.push_str(event)
+                    out.push_str(event);
                 });
                 object.end();
             }

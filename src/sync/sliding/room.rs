@@ -154,7 +154,7 @@ impl Assembly<'_> {
                 changed: None,
             });
         };
-        let changed = changes.keys().cloned().collect();
+        let touched = changes.keys().cloned().collect();
         let entries = if same {
             let wanted = changes
                 .into_iter()
@@ -167,7 +167,7 @@ impl Assembly<'_> {
         };
         Ok(State {
             entries,
-            changed: Some(changed),
+            changed: Some(touched),
         })
     }
 
