@@ -12,8 +12,6 @@ mod request;
 mod required;
 mod response;
 mod room;
-#[cfg(test)]
-mod sliding_tests;
 
 use std::{collections::BTreeMap, sync::Arc};
 
