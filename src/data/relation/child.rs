@@ -31,7 +31,7 @@ pub(super) struct Child {
 #[derive(Deserialize)]
 struct Event<'a> {
     #[serde(rename = "type", borrow)]
-    event_type: Cow<'a, str>,
+    kind: Cow<'a, str>,
     sender: OwnedUserId,
     #[serde(default)]
     state_key: Option<IgnoredAny>,
@@ -68,16 +68,16 @@ impl Child {
         let parent = <&EventId>::try_from(&*relation.event_id).ok()?;
         let parent = EventHash::from_any_event_id(parent).ok()?;
         let named = (1..=REL_TYPE_BYTES_MAX).contains(&relation.rel_type.len());
-        if !named || parent == hash || event.event_type.len() > NAME_BYTES_MAX {
+        if !named || parent == hash || event.kind.len() > NAME_BYTES_MAX {
             return None;
         }
-        let replaces = event.content.new_content.is_some() || event.event_type == ENCRYPTED;
+        let replaces = event.content.new_content.is_some() || event.kind == ENCRYPTED;
         let is_edit = relation.rel_type == REPLACE && event.state_key.is_none() && replaces;
         Some(Self {
             event: hash,
             parent: *parent.as_bytes(),
             rel_type: relation.rel_type.into_owned(),
-            event_type: event.event_type.into_owned(),
+            event_type: event.kind.into_owned(),
             sender: UserKey(event.sender),
             sent_ms: event.origin_server_ts,
             is_edit,
