@@ -68,8 +68,10 @@ impl From<Undone> for RoomError {
 /// A sweep under way.
 struct Sweeping {
     sweep: Sweep,
-    /// Where to go on looking for states in use; `None` once all are known.
-    roots_after: Option<Option<EventHash>>,
+    /// Whether all states in use are known.
+    roots_known: bool,
+    /// Where to go on looking for them.
+    roots_after: Option<EventHash>,
     removed: usize,
     replies: Vec<Reply<Swept>>,
 }
@@ -88,7 +90,8 @@ impl Chores {
     pub(crate) fn sweep(&mut self, room_id: &RoomId, reply: Reply<Swept>) {
         let sweeping = self.sweeping.get_or_insert_with(|| Sweeping {
             sweep: Sweep::new(room_id),
-            roots_after: Some(None),
+            roots_known: false,
+            roots_after: None,
             removed: 0,
             replies: Vec::new(),
         });
@@ -107,7 +110,7 @@ impl Chores {
     }
 
     fn any(&self, desk: Option<&Desk>) -> bool {
-        let builds = desk.is_some_and(|desk| needs_rows(desk));
+        let builds = desk.is_some_and(needs_rows);
         builds || self.sweeping.is_some()
     }
 
@@ -203,12 +206,14 @@ impl Sweeping {
         if desk.is_none() {
             *desk = load(&reader, room_id).await?;
         }
-        if let Some(after) = self.roots_after {
+        if !self.roots_known {
+            let after = self.roots_after;
             let (roots, next) = reader.state_roots(after, STEP_ROWS).await?;
             self.sweep.retain(roots)?;
             self.sweep
                 .retain(desk.as_ref().map(|desk| desk.head.state))?;
-            self.roots_after = next.map(Some);
+            self.roots_known = next.is_none();
+            self.roots_after = next;
             return Ok(None);
         }
         let mut commit = Commit::synced();

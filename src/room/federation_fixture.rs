@@ -88,6 +88,7 @@ struct Line {
     net: Net,
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "it is what errors are mapped by")]
 fn error(error: RoomError) -> PeerError {
     let errcode = match &error {
         RoomError::Forbidden(_) => "M_FORBIDDEN",

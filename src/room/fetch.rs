@@ -20,7 +20,7 @@ use crate::rooms::Shared;
 use crate::verification::verify_all;
 
 /// How long one call may take.
-const CALL_WITHIN: Duration = Duration::from_secs(60);
+const CALL_WITHIN: Duration = Duration::from_mins(1);
 /// Events taken from one answer that may be large: a state with its auth chain.
 const STATE_EVENTS_MAX: usize = 200_000;
 /// Events taken from the auth chain of one event.

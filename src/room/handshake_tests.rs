@@ -1,3 +1,5 @@
+//! Joins, knocks, invites and reads between servers.
+
 use ruma_common::{RoomVersionId, UserId};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};

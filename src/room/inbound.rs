@@ -90,11 +90,10 @@ impl Inbound {
             };
             let now = self.shared.env.clock.now();
             let until = match round {
-                Ok(Round::Worked) => continue,
                 Ok(Round::Empty) if self.shared.inbounds.end(&self.room_id, &self.bell) => {
                     return;
                 }
-                Ok(Round::Empty) => continue,
+                Ok(Round::Empty | Round::Worked) => continue,
                 Ok(Round::Rests(until)) => until,
                 Err(error) => {
                     tracing::debug!(room_id = %self.room_id, %error, "staged events rest");

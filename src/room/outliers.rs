@@ -166,7 +166,7 @@ fn judge_outlier(pdu: &Arc<Pdu>, known: &Outliers) -> Option<Outlier> {
 
 /// The events, each after those of them that it cites.
 fn auth_order(events: &BTreeMap<EventHash, Arc<Pdu>>) -> Vec<EventHash> {
-    order_by(events, |pdu| auth_events_needed(pdu))
+    order_by(events, auth_events_needed)
 }
 
 /// The events, each after those of them that it refers to; of others in the order of their hashes.

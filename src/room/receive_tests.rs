@@ -1,3 +1,5 @@
+//! Events of other servers: what is taken, fetched, parked, refused, resolved.
+
 use belfry_data::Acceptance;
 use ruma_common::RoomVersionId;
 use serde_json::{Value, json};

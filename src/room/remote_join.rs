@@ -36,7 +36,9 @@ use crate::verification::{parse, verify_all};
 /// Servers that are tried, one after the other.
 pub const VIA_MAX: usize = 10;
 /// How long one call may take; a join of a large room takes its time.
-const CALL_WITHIN: Duration = Duration::from_secs(120);
+const CALL_WITHIN: Duration = Duration::from_mins(2);
+/// The key of the user who vouches for the join of a restricted room.
+const VOUCHER: &str = "join_authorised_via_users_server";
 /// Events that are taken from one answer.
 const ANSWER_EVENTS_MAX: usize = 400_000;
 
@@ -252,7 +254,6 @@ impl Shared {
             .map_err(|error| malformed(format!("the event to be made: {error}")))?;
         let mut content = remote.change.content();
         content.insert("membership".to_owned(), handshake.membership().into());
-        const VOUCHER: &str = "join_authorised_via_users_server";
         content.remove(VOUCHER);
         if let Some(voucher) = fields.content.get(VOUCHER)
             && handshake == Handshake::Join
@@ -435,19 +436,17 @@ impl Shared {
 
     /// The user has left what this server is not in.
     async fn end_stay(&self, remote: &Remote, left: Option<Arc<Pdu>>) -> Result<(), RoomError> {
-        match left {
-            Some(left) => self.note_stay(remote, Is::Leave, &left, Vec::new()).await,
-            None => {
-                let snapshot = self.engine.snapshot().await?;
-                let (user, room_id) = (&remote.change.target, &remote.room_id);
-                let stay = belfry_data::user_room(&*snapshot, user, room_id).await?;
-                let mut commit = belfry_data::Commit::synced();
-                let event = stay.map(|(_, row)| row.event);
-                end_invite(&mut commit, user, room_id, event);
-                self.engine.commit(commit).await?;
-                Ok(())
-            }
+        if let Some(left) = left {
+            return self.note_stay(remote, Is::Leave, &left, Vec::new()).await;
         }
+        let snapshot = self.engine.snapshot().await?;
+        let (user, room_id) = (&remote.change.target, &remote.room_id);
+        let stay = belfry_data::user_room(&*snapshot, user, room_id).await?;
+        let mut commit = belfry_data::Commit::synced();
+        let event = stay.map(|(_, row)| row.event);
+        end_invite(&mut commit, user, room_id, event);
+        self.engine.commit(commit).await?;
+        Ok(())
     }
 
     async fn note_stay(

@@ -62,9 +62,10 @@ impl Rooms {
             .await?
             .ok_or(unknown.clone())?;
         let is_in_room = sight.joined_now();
-        let visible = match told.row.row.is_outlier() {
-            true => is_in_room,
-            false => sight.sees(&self.0, &room_id, &told.pdu, &told.row).await?,
+        let visible = if told.row.row.is_outlier() {
+            is_in_room
+        } else {
+            sight.sees(&self.0, &room_id, &told.pdu, &told.row).await?
         };
         if visible && told.row.row.acceptance != Acceptance::Rejected {
             return raw(told.pdu.json());

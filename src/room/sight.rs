@@ -78,9 +78,10 @@ impl Sight {
         let set = &mut WorkingSet::new();
         let was = self.visibility(&reader, set, before, pdu).await?;
         let own = pdu.event_type().to_string();
-        let is = match own == "m.room.history_visibility" && counts {
-            true => visibility_of(pdu),
-            false => was,
+        let is = if own == "m.room.history_visibility" && counts {
+            visibility_of(pdu)
+        } else {
+            was
         };
         let visibility = Around {
             before: was,

@@ -1,3 +1,5 @@
+//! Sweeping rooms, crashes in the middle of it, and large rooms entered.
+
 use std::sync::Arc;
 
 use belfry_data::{CurrentState, Root, StateTuple, littered_rooms};
