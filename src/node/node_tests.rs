@@ -70,7 +70,13 @@ async fn a_stop_ends_every_task_at_once() {
     let server = Server::new(&wall()).await;
     assert_eq!(
         server.env.tasks.running(),
-        ["sync notifier", "sync projector", "expiry", "age"]
+        [
+            "sync notifier",
+            "sync projector",
+            "expiry",
+            "age",
+            "flow watch"
+        ]
     );
     let begun = server.env.clock.now();
     let env = server.env.clone();
