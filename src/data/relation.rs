@@ -117,8 +117,8 @@ pub(crate) fn relate(commit: &mut Commit, room: &RoomKey, pdu: &Pdu, new: bool) 
         RELATION.append(commit, &prefix, &row);
     }
     if child.rel_type == THREAD && new {
-        let first = EventHash::from(child.parent);
-        THREAD_LOG.append(commit, &(room.clone(),), &LogRow { event: first });
+        let event = EventHash::from(child.parent);
+        THREAD_LOG.append(commit, &(room.clone(),), &LogRow { event });
         let latest = child.event;
         THREAD_TAIL.stamp(commit, &(room.clone(), child.parent), &ThreadRow { latest });
     }

@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 
 use belfry_data::{
-    Membership, RoomReader, Snapshot, Stamp, UserRoom,
+    Membership, RoomReader, Snapshot, Stamp, UserRoom, UserRoomRow,
     keys::{
         DEVICE_LIST_PAGE_MAX, InboxMessage, device_list_changes, fallback_keys, member_changes,
         messages_for, one_time_key_counts,
@@ -148,21 +148,31 @@ impl Shared {
         if suspects.is_empty() && touched.as_ref().is_some_and(BTreeSet::is_empty) {
             return Ok(DeviceLists::default());
         }
-        let rooms = plan::all(snapshot, user).await?;
-        let touched = match touched {
-            Some(touched) => touched.into_iter().collect(),
-            None => changed_rooms(snapshot, &rooms, since).await?,
+        let (touched, rooms) = match touched {
+            Some(touched) => (touched.into_iter().collect(), None),
+            None => {
+                let rooms = plan::all(snapshot, user).await?;
+                (changed_rooms(snapshot, &rooms, since).await?, Some(rooms))
+            }
+        };
+        for chunk in touched.chunks(ROOMS_PAGE) {
+            suspects
+                .read_members(snapshot, user, chunk, (since, until))
+                .await?;
+        }
+        if suspects.is_empty() {
+            return Ok(DeviceLists::default());
+        }
+        // Only now: who has nobody to look up pays nothing for rooms in which nothing happened.
+        let rooms = match rooms {
+            Some(rooms) => rooms,
+            None => plan::all(snapshot, user).await?,
         };
         let joined: BTreeSet<&RoomId> = rooms
             .iter()
             .filter(|room| room.row.membership == Membership::Join)
             .map(|room| &*room.room_id)
             .collect();
-        for chunk in touched.chunks(ROOMS_PAGE) {
-            suspects
-                .read_members(snapshot, user, chunk, &joined, (since, until))
-                .await?;
-        }
         if suspects.everybody {
             for room in &joined {
                 suspects.sure.extend(members(snapshot, room).await?);
@@ -221,23 +231,27 @@ impl Suspects {
         snapshot: &dyn Snapshot,
         reader: &UserId,
         rooms: &[OwnedRoomId],
-        joined: &BTreeSet<&RoomId>,
         (since, until): (Stamp, Stamp),
     ) -> Result<(), Fault> {
         let names: Vec<_> = rooms.iter().map(|room| &**room).collect();
         let found = member_changes(snapshot, &names, since, until).await?;
-        for (room, changes) in names.into_iter().zip(found) {
+        let own_rows = user_in_rooms(snapshot, reader, &names).await?;
+        let is_in = |row: Option<UserRoomRow>| {
+            row.is_some_and(|row| row.membership == Membership::Join)
+        };
+        let joined = own_rows.into_iter().map(is_in);
+        for ((room, changes), joined) in names.into_iter().zip(found).zip(joined) {
             let own = changes.users.iter().any(|user| user == reader);
             if own || changes.many {
                 let members = members(snapshot, room).await?;
-                if joined.contains(room) {
+                if joined {
                     self.sure.extend(members);
                 } else {
                     let others = members.into_iter().filter(|user| user != reader);
                     self.open.extend(others);
                 }
             }
-            if joined.contains(room) || own {
+            if joined || own {
                 let others = changes.users.into_iter().filter(|user| user != reader);
                 self.open.extend(others);
             }

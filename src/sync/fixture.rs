@@ -78,6 +78,7 @@ pub(crate) fn request(preset: Preset) -> CreateRoom {
         creation_content: serde_json::Map::new(),
         initial_state: Vec::new(),
         power_level_content_override: serde_json::Map::new(),
+        replaces: None,
     }
 }
 

@@ -78,12 +78,14 @@ struct Sending<'a> {
     txn_id: &'a str,
 }
 
+/// By user: devices and contents.
+type ByUser<'a> = BTreeMap<&'a UserId, Vec<(&'a str, &'a str)>>;
+
 /// What one commit takes.
 #[derive(Default)]
 struct Part<'a> {
-    /// By user: devices and contents.
-    local: BTreeMap<&'a UserId, Vec<(&'a str, &'a str)>>,
-    remote: BTreeMap<OwnedServerName, BTreeMap<&'a UserId, Vec<(&'a str, &'a str)>>>,
+    local: ByUser<'a>,
+    remote: BTreeMap<OwnedServerName, ByUser<'a>>,
     bytes: usize,
 }
 

@@ -3,6 +3,10 @@
 //!
 //! On the memory engine, one thread, so that elapsed time is CPU time: the median of many runs.
 //! `READING_EVENTS` sets another number than a million. Bytes are those of the heap at its highest.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a benchmark takes its size from whoever starts it"
+)]
 
 use std::{hint::black_box, sync::Arc, time::Duration};
 

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use belfry_data::BoxFuture;
-use ruma_common::OwnedServerName;
+use ruma_common::{OwnedServerName, ServerName};
 use serde_json::json;
 
 use super::{ClaimedKeys, QueriedKeys, WantedDevices, WantedKeys};
@@ -37,7 +37,7 @@ impl RemoteKeys for NoRemoteKeys {
         wanted: BTreeMap<OwnedServerName, WantedDevices>,
         _: Duration,
     ) -> BoxFuture<'_, QueriedKeys> {
-        let failures = wanted.into_keys().map(unreachable_server).collect();
+        let failures = wanted.keys().map(|server| unreachable_server(server)).collect();
         let answer = QueriedKeys {
             failures,
             ..QueriedKeys::default()
@@ -50,7 +50,7 @@ impl RemoteKeys for NoRemoteKeys {
         wanted: BTreeMap<OwnedServerName, WantedKeys>,
         _: Duration,
     ) -> BoxFuture<'_, ClaimedKeys> {
-        let failures = wanted.into_keys().map(unreachable_server).collect();
+        let failures = wanted.keys().map(|server| unreachable_server(server)).collect();
         let answer = ClaimedKeys {
             failures,
             ..ClaimedKeys::default()
@@ -60,7 +60,7 @@ impl RemoteKeys for NoRemoteKeys {
 }
 
 /// What the answer says of a server that could not be asked.
-fn unreachable_server(server: OwnedServerName) -> (String, serde_json::Value) {
+fn unreachable_server(server: &ServerName) -> (String, serde_json::Value) {
     let why = json!({
         "errcode": "M_UNKNOWN",
         "error": "this server could not be asked; try again later",
