@@ -20,12 +20,10 @@ fn wanted(nonce: &Value, username: &str) -> Value {
     let nonce = nonce["nonce"].as_str().unwrap();
     let mut mac = Hmac::<Sha1>::new_from_slice(b"complement").unwrap();
     mac.update(format!("{nonce}\0{username}\0wordpass\0admin").as_bytes());
-    let mac: String = mac
-        .finalize()
-        .into_bytes()
+    let mac = mac.finalize().into_bytes();
+    let mac = mac
         .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+        .fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
     json!({"nonce": nonce, "username": username, "password": "wordpass", "admin": true,
            "displayname": "Ada", "mac": mac})
 }

@@ -27,10 +27,10 @@ pub(crate) mod report;
 pub(crate) mod room;
 pub(crate) mod server;
 pub(crate) mod session;
-pub(crate) mod to_device;
 pub(crate) mod sliding;
 pub(crate) mod tag;
 pub(crate) mod thirdparty;
+pub(crate) mod to_device;
 mod uia;
 pub(crate) mod upgrade;
 pub(crate) mod voip;
@@ -43,21 +43,17 @@ mod account_tests;
 #[cfg(test)]
 mod act_tests;
 #[cfg(test)]
-mod bad_room_tests;
-#[cfg(test)]
 mod backup_tests;
 #[cfg(test)]
+mod bad_room_tests;
+#[cfg(test)]
 mod directory_tests;
+#[cfg(test)]
+mod discovery_tests;
 #[cfg(test)]
 mod keys_fixture;
 #[cfg(test)]
 mod keys_tests;
-#[cfg(test)]
-mod signing_tests;
-#[cfg(test)]
-mod to_device_tests;
-#[cfg(test)]
-mod discovery_tests;
 #[cfg(test)]
 mod outage_tests;
 #[cfg(test)]
@@ -73,16 +69,20 @@ mod reading_tests;
 #[cfg(test)]
 mod register_tests;
 #[cfg(test)]
-mod room_act_tests;
-#[cfg(test)]
 mod relation_tests;
+#[cfg(test)]
+mod room_act_tests;
 #[cfg(test)]
 mod room_tests;
 #[cfg(test)]
 mod session_tests;
 #[cfg(test)]
-mod talk;
-#[cfg(test)]
-mod visibility_tests;
+mod signing_tests;
 #[cfg(test)]
 mod sliding_tests;
+#[cfg(test)]
+mod talk;
+#[cfg(test)]
+mod to_device_tests;
+#[cfg(test)]
+mod visibility_tests;

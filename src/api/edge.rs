@@ -33,8 +33,8 @@ pub use call::{Call, SEGMENT_BYTES_MAX};
 pub use context::{Ctx, RequestId};
 pub use gate::REQUEST_ID;
 pub use json::JsonRefused;
-pub use routes::{Answer, Endpoint, JsonPieces, JsonText, Routes};
 pub(crate) use json::check_object;
+pub use routes::{Answer, Endpoint, JsonPieces, JsonText, Routes};
 
 use crate::{
     error::ApiError,

@@ -83,11 +83,7 @@ struct Ports {
 
 impl Federation {
     /// Other servers are answered.
-    pub fn on(
-        server: OwnedServerName,
-        keys: Arc<dyn Keys>,
-        gateway: Arc<dyn Gateway>,
-    ) -> Self {
+    pub fn on(server: OwnedServerName, keys: Arc<dyn Keys>, gateway: Arc<dyn Gateway>) -> Self {
         Self::with(server, Some(Ports { keys, gateway }))
     }
 
@@ -212,9 +208,21 @@ fn handshakes(routes: Routes<Api>) -> Routes<Api> {
     let leave = (Rule::NONE, Purpose::Exchange);
     let knock = (Rule::NONE, Purpose::Knock);
     Signed(routes)
-        .get(v1!("make_join/{roomId}/{userId}"), join, membership::make_join)
-        .get(v1!("make_leave/{roomId}/{userId}"), leave, membership::make_leave)
-        .get(v1!("make_knock/{roomId}/{userId}"), knock, membership::make_knock)
+        .get(
+            v1!("make_join/{roomId}/{userId}"),
+            join,
+            membership::make_join,
+        )
+        .get(
+            v1!("make_leave/{roomId}/{userId}"),
+            leave,
+            membership::make_leave,
+        )
+        .get(
+            v1!("make_knock/{roomId}/{userId}"),
+            knock,
+            membership::make_knock,
+        )
         .0
 }
 
@@ -225,12 +233,32 @@ fn sent_memberships(routes: Routes<Api>) -> Routes<Api> {
     let invite = (Rule::FORM, Purpose::Invite);
     let knock_path = v1!("send_knock/{roomId}/{eventId}");
     Signed(routes)
-        .put(v1!("send_join/{roomId}/{eventId}"), join, membership::send_join_v1)
-        .put(v2!("send_join/{roomId}/{eventId}"), join, membership::send_join)
-        .put(v1!("send_leave/{roomId}/{eventId}"), leave, membership::send_leave_v1)
-        .put(v2!("send_leave/{roomId}/{eventId}"), leave, membership::send_leave)
+        .put(
+            v1!("send_join/{roomId}/{eventId}"),
+            join,
+            membership::send_join_v1,
+        )
+        .put(
+            v2!("send_join/{roomId}/{eventId}"),
+            join,
+            membership::send_join,
+        )
+        .put(
+            v1!("send_leave/{roomId}/{eventId}"),
+            leave,
+            membership::send_leave_v1,
+        )
+        .put(
+            v2!("send_leave/{roomId}/{eventId}"),
+            leave,
+            membership::send_leave,
+        )
         .put(knock_path, knock, membership::send_knock)
-        .put(v1!("invite/{roomId}/{eventId}"), invite, membership::invite_v1)
+        .put(
+            v1!("invite/{roomId}/{eventId}"),
+            invite,
+            membership::invite_v1,
+        )
         .put(v2!("invite/{roomId}/{eventId}"), invite, membership::invite)
         .0
 }

@@ -140,7 +140,12 @@ impl TestApp {
             ..env.clone()
         };
         let shared = Arc::clone(&engine) as Arc<dyn Engine>;
-        let views = Views::new(shared, lasting.clone(), options.server_name.clone(), [7; 16]);
+        let views = Views::new(
+            shared,
+            lasting.clone(),
+            options.server_name.clone(),
+            [7; 16],
+        );
         let users = Users::new(engine.clone(), env.clone(), Arc::clone(&rules), options).unwrap();
         let shared = Arc::clone(&engine) as Arc<dyn Engine>;
         let flows = Flows::new(shared, lasting, rooms.clone(), users.clone());
@@ -270,7 +275,11 @@ impl TestApp {
     }
 
     /// Sends a request as it is.
-    pub(crate) async fn ask(&self, mut request: Request<Body>, peer: &str) -> http::Response<Bytes> {
+    pub(crate) async fn ask(
+        &self,
+        mut request: Request<Body>,
+        peer: &str,
+    ) -> http::Response<Bytes> {
         let peer: SocketAddr = peer.parse().unwrap();
         request.extensions_mut().insert(Peer::Address(peer));
         let response = self.router.clone().oneshot(request).await.unwrap();

@@ -53,6 +53,6 @@ mod hostile_tests;
 #[cfg(test)]
 mod malformed_tests;
 
-pub use routes::{UNSTABLE_FEATURES, VERSIONS, router};
 pub use about::{Turn, WellKnown};
+pub use routes::{UNSTABLE_FEATURES, VERSIONS, router};
 pub use state::{About, Api};

@@ -8,8 +8,8 @@ use axum::Router;
 use crate::{
     admin,
     client::{
-        account, account_data, device, directory, discovery, filter, media, membership, passing, profile, push_rule, pusher, reading,
-        register, relation, room, server, session, sliding,
+        account, account_data, device, directory, discovery, filter, media, membership, passing,
+        profile, push_rule, pusher, reading, register, relation, room, server, session, sliding,
     },
     edge::{Routes, Rule},
     federation,

@@ -89,7 +89,9 @@ impl RoomDoor {
         via: Vec<OwnedServerName>,
     ) -> Result<(), ApiError> {
         let account = requester.account();
-        let gone = self.rooms.move_as(&self.rules, account, room_id, change, via);
+        let gone = self
+            .rooms
+            .move_as(&self.rules, account, room_id, change, via);
         Ok(gone.await?)
     }
 

@@ -11,6 +11,6 @@ pub(crate) mod sliding;
 mod typing;
 
 pub(crate) use filtered::Filtered;
-pub(crate) use {legacy_auth::LegacyAuth, login::Login};
 pub(crate) use pusher::SetPusher;
 pub(crate) use typing::SetTyping;
+pub(crate) use {legacy_auth::LegacyAuth, login::Login};

@@ -14,8 +14,8 @@ mod keys;
 mod media;
 mod order;
 mod pages;
-mod relation;
 mod reading;
+mod relation;
 mod state;
 mod user;
 

@@ -37,7 +37,11 @@ pub(crate) fn samples() -> Vec<Sample> {
     vec![
         sample(&MEDIA, &(server.clone(), id()), &media),
         sample(&BLOB_USE, &([1; 32], "a.org/m/".to_owned()), &()),
-        sample(&THUMBNAIL, &(server, id(), "96x96-crop".to_owned()), &thumbnail),
+        sample(
+            &THUMBNAIL,
+            &(server, id(), "96x96-crop".to_owned()),
+            &thumbnail,
+        ),
         sample(&RESERVATION, &(id(),), &reservation),
         sample(&RESERVED_BY, &(alice.clone(), id()), &()),
         sample(&UPLOADED_BYTES_ROWS, &(alice,), &300),

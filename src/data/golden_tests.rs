@@ -394,7 +394,11 @@ fn federation_samples() -> Vec<Sample> {
     let queued = (server(), STAMP_LAST);
     vec![
         sample(&federation::SERVER_KEY, &key, &samples::key()),
-        sample(&federation::KEY_DOCUMENT, &(server(),), &samples::document()),
+        sample(
+            &federation::KEY_DOCUMENT,
+            &(server(),),
+            &samples::document(),
+        ),
         sample(&federation::DESTINATION, &(server(),), &samples::lagging()),
         sample(&federation::EDU_OUTBOX, &queued, &samples::edu()),
     ]

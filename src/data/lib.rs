@@ -18,8 +18,8 @@ mod epoch;
 mod federation;
 mod flow;
 mod forgotten;
-mod listing;
 pub mod keys;
+mod listing;
 mod litter;
 pub mod media;
 mod members;
@@ -57,9 +57,9 @@ mod fixture;
 #[cfg(test)]
 mod flow_samples;
 #[cfg(test)]
-mod golden_reading;
-#[cfg(test)]
 mod golden_media;
+#[cfg(test)]
+mod golden_reading;
 #[cfg(test)]
 mod golden_related;
 #[cfg(test)]
@@ -82,8 +82,8 @@ mod writes_tests;
 pub use age::{AgeRow, age, store_age};
 pub use ask::RoomQuestions;
 pub use belfry_kv::{
-    Batch, BoxFuture, Commit, CommitError, Direction, Engine, GET_MANY_KEYS_MAX, Position, ReadError, Seen, Snapshot,
-    Stamp, Unavailable,
+    Batch, BoxFuture, Commit, CommitError, Direction, Engine, GET_MANY_KEYS_MAX, Position,
+    ReadError, Seen, Snapshot, Stamp, Unavailable,
 };
 pub use check::{FINDINGS_MAX, Finding, FindingKind, Report, check};
 pub use current::{
@@ -95,36 +95,34 @@ pub use directory::{
     release_alias,
 };
 pub use epoch::{CURRENT_CHANGES_MAX, EPOCH_STEP_ENTRIES, EpochStep, abandon_epoch};
-pub use flow::{
-    FLOWS_PAGE_MAX, Flow, FlowAct, FlowRow, advance_flow, end_flow, flow, flows, start_flow,
-};
-pub use forgotten::{ForgottenRow, are_forgotten, forget};
-pub use litter::{clear_litter, littered_rooms};
 pub use federation::{
     DESTINATIONS_PAGE_MAX, DestinationRow, EDUS_PAGE_MAX, EduRow, KeyDocumentRow, SERVER_KEYS_MAX,
     ServerKeyRow, destination, destinations, drop_edu, forget_destination, keep_destination,
     keep_key_document, keep_server_key, key_document, push_edu, server_keys, waiting_edus,
 };
+pub use flow::{
+    FLOWS_PAGE_MAX, Flow, FlowAct, FlowRow, advance_flow, end_flow, flow, flows, start_flow,
+};
+pub use forgotten::{ForgottenRow, are_forgotten, forget};
 pub use listing::{
     ListedRoomRow, ListedUserRow, ListingPage, ListingPlace, ListingRow, WORD_BYTES_MAX, WORDS_MAX,
     joined_rooms_of, list_room, list_user, listed_rooms, listed_users, listing, published,
     users_by_word,
 };
+pub use litter::{clear_litter, littered_rooms};
 pub use members::{UserRoom, user_in_rooms, user_rooms};
 pub use migration::{MIGRATION_CURSOR_BYTES_MAX, MigrationError};
 pub use openid::{OpenIdRow, openid_token, put_openid_token};
 pub use order::{GlobalPage, OrderPage, STAMP_FIRST, STAMP_LAST, TimelinePoint, global_log, tails};
 pub use parts::PartWrites;
 pub use reader::{CHILDREN_MAX, RoomReader, StoredEvent, rooms, rooms_of_events};
+pub use relation::{PARTICIPANTS_MAX, REL_TYPE_BYTES_MAX, RelationPage, RelationRow, ThreadTail};
 pub use remote::{
     InviteRow, REDACTIONS_MAX, StuckRow, await_target, clear_stuck, end_invite, flag_stuck,
     forget_target, invite, invites, put_invite, stuck_rooms, user_room,
 };
 pub use report::{
     REPORTS_PER_USER_MAX, ReportRow, ReportTarget, put_report, reports_by, was_reported,
-};
-pub use relation::{
-    PARTICIPANTS_MAX, REL_TYPE_BYTES_MAX, RelationPage, RelationRow, ThreadTail,
 };
 pub use resolution::{
     CONFLICTS_MAX, Gathering, Planned, PlannedEvent, ResolutionFault, state_map_key, state_tuple,

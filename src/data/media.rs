@@ -112,8 +112,12 @@ pub(crate) static THUMBNAIL: Table<(ServerKey, String, String), ThumbnailRow> =
     });
 
 /// Media ID of this server.
-pub(crate) static RESERVATION: Table<(String,), ReservationRow> =
-    Table::new(ground(143, "media_reservation", Shape::Point, Temperature::Cold));
+pub(crate) static RESERVATION: Table<(String,), ReservationRow> = Table::new(ground(
+    143,
+    "media_reservation",
+    Shape::Point,
+    Temperature::Cold,
+));
 
 /// The same by user.
 pub(crate) static RESERVED_BY: Table<(UserKey, String), ()> =
@@ -123,14 +127,10 @@ pub(crate) static RESERVED_BY: Table<(UserKey, String), ()> =
 pub(crate) static UPLOADED_BYTES: Counter<(UserKey,)> = Counter::new(count(145, "uploaded_bytes"));
 
 /// The same, row by row.
-pub(crate) static UPLOADED_BYTES_ROWS: Table<(UserKey,), i64> =
-    Table::new(*UPLOADED_BYTES.space());
+pub(crate) static UPLOADED_BYTES_ROWS: Table<(UserKey,), i64> = Table::new(*UPLOADED_BYTES.space());
 
 /// A file's row; `None` if there is no such file.
-pub async fn media(
-    snapshot: &dyn Snapshot,
-    key: &MediaKey,
-) -> Result<Option<MediaRow>, ReadError> {
+pub async fn media(snapshot: &dyn Snapshot, key: &MediaKey) -> Result<Option<MediaRow>, ReadError> {
     MEDIA.get(snapshot, &key.columns()).await
 }
 
@@ -226,7 +226,10 @@ pub async fn unused(
     snapshot: &dyn Snapshot,
     blobs: &[BlobHash],
 ) -> Result<Vec<BlobHash>, ReadError> {
-    let ranges: Vec<_> = blobs.iter().map(|blob| BLOB_USE.prefix(&(*blob,))).collect();
+    let ranges: Vec<_> = blobs
+        .iter()
+        .map(|blob| BLOB_USE.prefix(&(*blob,)))
+        .collect();
     let pages = BLOB_USE.scan_many(snapshot, ranges, 1).await?;
     let with_uses = blobs.iter().zip(pages);
     Ok(with_uses

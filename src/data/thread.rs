@@ -81,12 +81,18 @@ mod tests {
 
     #[test]
     fn relations_are_read_leniently() {
-        let of = |relation: &str| parent(&format!("{{\"content\":{{\"m.relates_to\":{relation}}}}}"));
+        let of =
+            |relation: &str| parent(&format!("{{\"content\":{{\"m.relates_to\":{relation}}}}}"));
         let thread = r#"{"rel_type":"m.thread","event_id":"$root:x"}"#;
         assert_eq!(of(thread), Some((true, "$root:x".to_owned())));
         let reaction = r#"{"rel_type":"m.annotation","event_id":"$one:x","key":"+"}"#;
         assert_eq!(of(reaction), Some((false, "$one:x".to_owned())));
-        for nothing in ["{}", "1", r#"{"rel_type":"m.thread","event_id":"x"}"#, "null"] {
+        for nothing in [
+            "{}",
+            "1",
+            r#"{"rel_type":"m.thread","event_id":"x"}"#,
+            "null",
+        ] {
             assert_eq!(of(nothing), None, "{nothing}");
         }
         assert_eq!(parent("{}"), None);

@@ -79,11 +79,7 @@ pub fn put_typing(room: &RoomId, seen: &Seen<(Stamp, TypingRow)>, row: &TypingRo
 }
 
 /// The same for users who go on typing: nobody is told, for nothing changed that is shown.
-pub fn prolong_typing(
-    room: &RoomId,
-    seen: &Seen<(Stamp, TypingRow)>,
-    row: &TypingRow,
-) -> Commit {
+pub fn prolong_typing(room: &RoomId, seen: &Seen<(Stamp, TypingRow)>, row: &TypingRow) -> Commit {
     let mut commit = Commit::lazy();
     let key = (RoomKey::from(room),);
     ROOM_TYPING.check_unchanged(&mut commit, &key, seen);

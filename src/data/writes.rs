@@ -11,8 +11,8 @@ use bytes::Bytes;
 use ruma_common::{OwnedServerName, RoomId, ServerName, UserId};
 
 use crate::{
-    keys::{note_member, note_members},
     column::{RoomKey, ServerKey, UserKey},
+    keys::{note_member, note_members},
     reader::StoredEvent,
     relation::{relate, unrelate},
     room_time::note_time,

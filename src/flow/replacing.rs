@@ -153,7 +153,7 @@ impl Inner {
     /// Aliases, the place in the directory, and the alias that the room calls itself by.
     async fn move_names(&self, old: &RoomId, new: &RoomId, by: &UserId) -> Result<(), Halt> {
         let kind = ("m.room.canonical_alias", "");
-        self.excuse(old, self.rooms.move_listing(old, new).await)?;
+        Self::excuse(old, self.rooms.move_listing(old, new).await)?;
         let canonical = only(&self.rooms, old, kind.0).await?;
         let Some(canonical) = canonical.filter(|event| !event.content.is_empty()) else {
             return Ok(());

@@ -79,11 +79,11 @@ impl Inner {
             timestamp_ms: None,
         };
         let done = self.rooms.append(room_id, append).await.map(drop);
-        self.excuse(room_id, done)
+        Self::excuse(room_id, done)
     }
 
     /// What came of an act that may be left undone.
-    pub(crate) fn excuse(&self, room_id: &RoomId, done: Result<(), RoomError>) -> Result<(), Halt> {
+    pub(crate) fn excuse(room_id: &RoomId, done: Result<(), RoomError>) -> Result<(), Halt> {
         match done {
             Ok(()) => Ok(()),
             Err(error @ (RoomError::Busy | RoomError::Unavailable(_) | RoomError::Unsure)) => {

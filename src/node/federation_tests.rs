@@ -190,7 +190,7 @@ impl World {
     /// Time for everything under way to arrive.
     async fn settle(&self) {
         let clock = &self.members[0].env.clock;
-        clock.sleep(Duration::from_secs(60)).await;
+        clock.sleep(Duration::from_mins(1)).await;
     }
 
     async fn assert_converged(&self, room: &str) {

@@ -17,7 +17,10 @@ mod fixture;
 #[cfg(test)]
 mod node_tests;
 
-pub use duty::{AGE_INTERVAL, DIRECTORY_INTERVAL, EXPIRY_INTERVAL, EXPIRY_STEPS_MAX, MEDIA_SWEEP_INTERVAL, FLOWS_INTERVAL};
+pub use duty::{
+    AGE_INTERVAL, DIRECTORY_INTERVAL, EXPIRY_INTERVAL, EXPIRY_STEPS_MAX, FLOWS_INTERVAL,
+    MEDIA_SWEEP_INTERVAL,
+};
 pub use node::{Node, StartError};
 pub use options::NodeOptions;
 pub use upkeep::UPKEEP_INTERVAL;

@@ -52,7 +52,7 @@ const SPECIAL_V4: &[([u8; 4], u8)] = &[
     ([224, 0, 0, 0], 3),
 ];
 
-/// The same for IPv6, inside of 2000::/3, outside of which nothing is public.
+/// The same for IPv6, inside of `2000::/3`, outside of which nothing is public.
 const SPECIAL_V6: &[([u16; 3], u8)] = &[
     // Teredo, benchmarks, ORCHID and other protocol assignments.
     ([0x2001, 0, 0], 23),
@@ -83,10 +83,11 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
 
 /// The IPv4 address that a NAT64 (RFC 6052) or 6to4 (RFC 3056) address leads to.
 fn embedded_v4(address: Ipv6Addr) -> Option<Ipv4Addr> {
-    let [a, b, c, d, e, f, g, h] = address.segments();
+    let segments @ [a, b, c, ..] = address.segments();
+    let [.., g, h] = segments;
     let join = |high: u16, low: u16| Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low));
     match (a, b) {
-        (0x64, 0xff9b) if (c, d, e, f) == (0, 0, 0, 0) => Some(join(g, h)),
+        (0x64, 0xff9b) if segments[2..6] == [0; 4] => Some(join(g, h)),
         (0x2002, _) => Some(join(b, c)),
         _ => None,
     }

@@ -172,9 +172,10 @@ impl Dialer {
                     found.truncate(RECORDS_MAX);
                     // "." says that the service is decidedly not there (RFC 2782).
                     found.retain(|service| !service.target.is_empty());
-                    return match found.is_empty() {
-                        true => Err(DialError::Unresolved(name, Unresolved::Absent)),
-                        false => Ok(found),
+                    return if found.is_empty() {
+                        Err(DialError::Unresolved(name, Unresolved::Absent))
+                    } else {
+                        Ok(found)
                     };
                 }
                 Err(failed) => return Err(DialError::Unresolved(name, failed)),
@@ -210,13 +211,12 @@ impl Dialer {
 
     /// The host's addresses that may be dialled, at least one.
     async fn permitted(&self, host: &str) -> Result<Vec<IpAddr>, DialError> {
-        let mut addresses = match literal(host) {
-            Some(address) => vec![address],
-            None => {
-                let asked = self.resolver.addresses(host);
-                let found = within(&self.env.clock, RESOLVE_TIME_MAX, host, asked).await?;
-                found.map_err(|error| DialError::Unresolved(host.to_owned(), error))?
-            }
+        let mut addresses = if let Some(address) = literal(host) {
+            vec![address]
+        } else {
+            let asked = self.resolver.addresses(host);
+            let found = within(&self.env.clock, RESOLVE_TIME_MAX, host, asked).await?;
+            found.map_err(|error| DialError::Unresolved(host.to_owned(), error))?
         };
         addresses.retain(|address| self.rules.permit(*address));
         addresses.truncate(ADDRESSES_MAX);

@@ -86,7 +86,7 @@ impl Discovery {
             return known.delegate.clone().unwrap_or_else(|| server.to_owned());
         }
         let found = self.ask(server).await;
-        let known = self.judge(found, before.as_ref());
+        let known = self.judge(&found, before.as_ref());
         let delegate = known.delegate.clone();
         self.remember(server, known);
         delegate.unwrap_or_else(|| server.to_owned())
@@ -104,10 +104,10 @@ impl Discovery {
 
     /// What an answer says, and for how long. A delegation that was known goes on while its file
     /// cannot be read: an outage of the web server is not one of the homeserver.
-    fn judge(&self, found: Result<Response<Bytes>, FetchError>, before: Option<&Known>) -> Known {
+    fn judge(&self, found: &Result<Response<Bytes>, FetchError>, before: Option<&Known>) -> Known {
         let now = self.clock.now();
         let delegate = found.as_ref().ok().and_then(delegate);
-        if let (Ok(response), Some(_)) = (&found, &delegate) {
+        if let (Ok(response), Some(_)) = (found, &delegate) {
             return Known {
                 delegate,
                 until: now + lifetime(response.headers()),

@@ -32,7 +32,7 @@ use crate::{
 };
 
 /// How long an idle connection is kept, and how many to one host.
-const IDLE_TIME_MAX: Duration = Duration::from_secs(60);
+const IDLE_TIME_MAX: Duration = Duration::from_mins(1);
 const IDLE_PER_HOST_MAX: usize = 2;
 /// Bytes of an answer's head.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
@@ -125,7 +125,11 @@ impl Fetcher {
             let mut url = url.clone();
             for _ in 0..=limits.redirects_max {
                 let request = page(&url)?;
-                let response = self.web.request(request).await.map_err(broken)?;
+                let response = self
+                    .web
+                    .request(request)
+                    .await
+                    .map_err(|error| broken(&error))?;
                 match target(&url, &response)? {
                     Some(next) => url = next,
                     None => return collect(response, limits.bytes_max).await,
@@ -149,7 +153,7 @@ impl Fetcher {
         headers.insert(USER_AGENT, AGENT);
         let asked = self.federation.request(request.map(Full::new));
         let whole = async {
-            let response = asked.await.map_err(broken)?;
+            let response = asked.await.map_err(|error| broken(&error))?;
             collect(response, limits.bytes_max).await
         };
         self.within(limits.time_max, whole).await
@@ -247,7 +251,7 @@ fn announced(headers: &HeaderMap) -> Option<usize> {
 }
 
 /// The dialer's error if it was its, else what hyper says with its causes.
-fn broken(error: hyper_util::client::legacy::Error) -> FetchError {
+fn broken(error: &hyper_util::client::legacy::Error) -> FetchError {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

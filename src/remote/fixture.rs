@@ -157,7 +157,10 @@ async fn run(far: tokio::io::DuplexStream, tls: Option<Arc<ServerConfig>>, handl
         let handler = Arc::clone(&handler);
         async move {
             let (parts, body) = request.into_parts();
-            let body = body.collect().await.map(|body| body.to_bytes());
+            let body = body
+                .collect()
+                .await
+                .map(http_body_util::Collected::to_bytes);
             let request = Request::from_parts(parts, body.unwrap_or_default());
             Ok::<_, Infallible>(handler(request))
         }

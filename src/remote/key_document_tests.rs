@@ -112,7 +112,7 @@ fn fauth_012_a_key_of_small_order_is_left_out() {
 #[test]
 fn a_document_vouches_for_7_days_at_most() {
     let json = changed(1, |document| {
-        document["valid_until_ts"] = json!(NOW_MS + 99 * DAY_MS)
+        document["valid_until_ts"] = json!(NOW_MS + 99 * DAY_MS);
     });
     let document = read(&json).unwrap();
     assert_eq!(document.keys[0].valid_until_ms, NOW_MS + 7 * DAY_MS);

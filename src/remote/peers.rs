@@ -146,6 +146,7 @@ struct Knocked {
 struct Nothing {}
 
 #[derive(Serialize)]
+#[expect(clippy::struct_field_names, reason = "the spec's names")]
 struct Invite<'i> {
     room_version: &'i RoomVersionId,
     event: &'i RawValue,

@@ -263,9 +263,10 @@ async fn next(shared: &Shared, server: &ServerName) -> Result<Option<Parcel>, Ro
         return Ok(None);
     };
     let snapshot = shared.engine.snapshot().await?;
-    let stored = match outbox {
-        true => waiting_edus(&*snapshot, server, EDUS_MAX).await?,
-        false => Vec::new(),
+    let stored = if outbox {
+        waiting_edus(&*snapshot, server, EDUS_MAX).await?
+    } else {
+        Vec::new()
     };
     if stored.is_empty() && outbox {
         shared
@@ -282,7 +283,7 @@ async fn next(shared: &Shared, server: &ServerName) -> Result<Option<Parcel>, Ro
             .await?;
         pdus.extend(found.and_then(|event| raw(&event.row.json)));
     }
-    Ok(Some(parcel(shared, due, pdus, stored, passing)))
+    Ok(Some(parcel(shared, &due, &pdus, stored, passing)))
 }
 
 fn raw(text: &str) -> Option<Box<RawValue>> {
@@ -291,8 +292,8 @@ fn raw(text: &str) -> Option<Box<RawValue>> {
 
 fn parcel(
     shared: &Shared,
-    due: Vec<Due>,
-    pdus: Vec<Box<RawValue>>,
+    due: &[Due],
+    pdus: &[Box<RawValue>],
     stored: Vec<(Stamp, EduRow)>,
     mut passing: BTreeMap<String, String>,
 ) -> Parcel {
@@ -306,7 +307,7 @@ fn parcel(
     let body = Body {
         origin: shared.client.server(),
         origin_server_ts: shared.env.clock.wall_ms(),
-        pdus: &pdus,
+        pdus,
         edus: &edus,
     };
     Parcel {

@@ -115,12 +115,12 @@ mod tests {
         let header = request.headers()[header::AUTHORIZATION].to_str().unwrap();
         let signature = header.split("sig=\"").nth(1).unwrap().trim_end_matches('"');
         let content = content.map_or(String::new(), |text| format!("\"content\":{text},"));
-        let signed = format!(
+        let text = format!(
             "{{{content}\"destination\":\"b.org\",\"method\":\"PUT\",\"origin\":\"a.org\",\
              \"signatures\":{{\"a.org\":{{\"ed25519:1\":\"{signature}\"}}}},\"uri\":\"{path}\"}}"
         );
         let key: &PublicKey = signer.key.public_key();
-        key.verify_json(signed.as_bytes(), "a.org", "ed25519:1")
+        key.verify_json(text.as_bytes(), "a.org", "ed25519:1")
             .is_ok()
     }
 

@@ -51,7 +51,8 @@ impl Told {
         let sender = self.sender.server_name();
         let is_own = sender == own;
         let few = servers.get(sender).copied().unwrap_or(0) <= 1;
-        if !is_own && !(few && self.kind == MEMBER) {
+        let relayed = few && self.kind == MEMBER;
+        if !(is_own || relayed) {
             return BTreeSet::new();
         }
         let mut targets: BTreeSet<_> = servers.keys().cloned().collect();

@@ -34,6 +34,7 @@ pub struct SignedUserKeys {
 type Raws<K> = BTreeMap<K, Box<RawValue>>;
 
 #[derive(Deserialize)]
+#[expect(clippy::struct_field_names, reason = "the spec's names")]
 struct Queried {
     #[serde(default)]
     device_keys: BTreeMap<OwnedUserId, Raws<String>>,

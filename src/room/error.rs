@@ -147,8 +147,7 @@ impl From<Unfit> for RoomError {
             Unfit::AdditionalCreators | Unfit::TooManyInvites => {
                 Self::BadParameter(error.to_string())
             }
-            Unfit::CreationField(_) => Self::BadContent(error.to_string()),
-            Unfit::Content(_) => Self::BadContent(error.to_string()),
+            Unfit::CreationField(_) | Unfit::Content(_) => Self::BadContent(error.to_string()),
         }
     }
 }

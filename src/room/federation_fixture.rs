@@ -88,7 +88,10 @@ struct Line {
     net: Net,
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "it is what errors are mapped by")]
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "it is what errors are mapped by"
+)]
 fn error(error: RoomError) -> PeerError {
     let errcode = match &error {
         RoomError::Forbidden(_) => "M_FORBIDDEN",

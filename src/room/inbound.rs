@@ -155,9 +155,9 @@ impl Inbound {
             answers: 0,
         };
         let rests = |hash: &EventHash| {
-            let held = self.held.get(hash);
+            let paused = self.held.get(hash);
             let dropped = pool.dropped.iter().any(|event| event.hash == *hash);
-            dropped || held.is_some_and(|held| held.until > now)
+            dropped || paused.is_some_and(|pause| pause.until > now)
         };
         let awake: Vec<_> = staged
             .into_iter()
@@ -251,8 +251,8 @@ impl Inbound {
         let mut missing = BTreeMap::new();
         for (hash, waiting) in &pool.events {
             let is_there = |hash: &EventHash| pool.events.contains_key(hash);
-            let mut cited = auth_events_needed(&waiting.pdu).into_iter();
-            let cites = cited.any(|hash| !is_there(&hash) && !placed.contains_key(&hash));
+            let mut needed = auth_events_needed(&waiting.pdu).into_iter();
+            let cites = needed.any(|hash| !is_there(&hash) && !placed.contains_key(&hash));
             let prevs = waiting.pdu.prev_hashes().iter().copied();
             let lacks = |hash: &EventHash| !is_there(hash) && placed.get(hash) != Some(&true);
             let follows: Vec<_> = match waiting.told {

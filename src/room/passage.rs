@@ -95,8 +95,8 @@ impl Rooms {
         via: Vec<OwnedServerName>,
     ) -> Result<Vec<OwnedServerName>, RoomError> {
         let snapshot = self.0.engine.snapshot().await?;
-        let invited = invite(&*snapshot, account.id, room_id).await?;
-        let inviter = invited.and_then(|row| serde_json::from_str::<Invitation>(&row.event).ok());
+        let known = invite(&*snapshot, account.id, room_id).await?;
+        let inviter = known.and_then(|row| serde_json::from_str::<Invitation>(&row.event).ok());
         let inviter = inviter.map(|event| event.sender.server_name().to_owned());
         let named = room_id.server_name().map(ToOwned::to_owned);
         let mut ways: Vec<OwnedServerName> = Vec::new();

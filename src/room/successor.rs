@@ -264,7 +264,7 @@ mod tests {
         }
     }
 
-    fn room(version: &RoomVersionId, levels: Value, creators: Vec<OwnedUserId>) -> (Value, Value) {
+    fn room(version: &RoomVersionId, levels: &Value, creators: Vec<OwnedUserId>) -> (Value, Value) {
         let create = json!({"type": "m.space", "m.federate": false, "org.own": 1});
         let past = Past {
             create: create.as_object().unwrap().clone(),
@@ -289,7 +289,7 @@ mod tests {
             "ban": "60",
             "events": {"m.room.name": 50},
         });
-        let (create, levels) = room(&RoomVersionId::V12, levels, Vec::new());
+        let (create, levels) = room(&RoomVersionId::V12, &levels, Vec::new());
         assert_eq!(create["additional_creators"], json!(["@also:x"]));
         assert_eq!(
             create["predecessor"],
@@ -311,7 +311,7 @@ mod tests {
     #[test]
     fn back_from_version_12_creators_get_the_highest_usual_level() {
         let creators = vec![user_id!("@by:x").to_owned()];
-        let (create, levels) = room(&RoomVersionId::V11, json!({"users": {}}), creators);
+        let (create, levels) = room(&RoomVersionId::V11, &json!({"users": {}}), creators);
         assert!(create.get("additional_creators").is_none());
         assert_eq!(levels["users"], json!({"@by:x": 100}));
     }

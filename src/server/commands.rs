@@ -4,9 +4,9 @@
 //! if no server runs; the words are the same either way.
 
 use std::{
-    sync::Arc,
     io::{self, BufRead, Read},
     path::{self, Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 

@@ -315,9 +315,10 @@ async fn listen() -> (Env, SocketAddr, belfry_env::Task<()>) {
     let env = Env::system(tokio::runtime::Handle::current()).unwrap();
     let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = socket.local_addr().unwrap();
-    let serving = env
-        .tasks
-        .spawn("listener", serve((socket, None), router(&env), env.clone(), 2));
+    let serving = env.tasks.spawn(
+        "listener",
+        serve((socket, None), router(&env), env.clone(), 2),
+    );
     (env, address, serving)
 }
 

@@ -27,11 +27,7 @@ const PASSWORD_LANES: u32 = 1;
 const PASSWORD_WAITING_MAX: usize = 64;
 
 /// What the node is told.
-pub(crate) fn node(
-    config: &Config,
-    signing_key: SigningKey,
-    blobs: Arc<dyn Blobs>,
-) -> NodeOptions {
+pub(crate) fn node(config: &Config, signing_key: SigningKey, blobs: Arc<dyn Blobs>) -> NodeOptions {
     NodeOptions {
         signing_key,
         rules: rules(config.rooms.directory_publishing),
@@ -75,7 +71,11 @@ fn well_known(config: &Config) -> WellKnown {
 /// The servers that help calls through firewalls, if there are any.
 pub(crate) fn turn(config: &Config) -> Result<Option<Turn>, Message> {
     let calls = &config.calls;
-    let Some(file) = calls.turn_secret_file.as_ref().filter(|_| !calls.turn_uris.is_empty()) else {
+    let Some(file) = calls
+        .turn_secret_file
+        .as_ref()
+        .filter(|_| !calls.turn_uris.is_empty())
+    else {
         return Ok(None);
     };
     let secret = SharedSecret::new(Secret::read(file)?.expose())

@@ -148,12 +148,11 @@ impl Shared {
         if suspects.is_empty() && touched.as_ref().is_some_and(BTreeSet::is_empty) {
             return Ok(DeviceLists::default());
         }
-        let (touched, rooms) = match touched {
-            Some(touched) => (touched.into_iter().collect(), None),
-            None => {
-                let rooms = plan::all(snapshot, user).await?;
-                (changed_rooms(snapshot, &rooms, since).await?, Some(rooms))
-            }
+        let (touched, rooms) = if let Some(touched) = touched {
+            (touched.into_iter().collect(), None)
+        } else {
+            let rooms = plan::all(snapshot, user).await?;
+            (changed_rooms(snapshot, &rooms, since).await?, Some(rooms))
         };
         for chunk in touched.chunks(ROOMS_PAGE) {
             suspects
@@ -236,9 +235,8 @@ impl Suspects {
         let names: Vec<_> = rooms.iter().map(|room| &**room).collect();
         let found = member_changes(snapshot, &names, since, until).await?;
         let own_rows = user_in_rooms(snapshot, reader, &names).await?;
-        let is_in = |row: Option<UserRoomRow>| {
-            row.is_some_and(|row| row.membership == Membership::Join)
-        };
+        let is_in =
+            |row: Option<UserRoomRow>| row.is_some_and(|row| row.membership == Membership::Join);
         let joined = own_rows.into_iter().map(is_in);
         for ((room, changes), joined) in names.into_iter().zip(found).zip(joined) {
             let own = changes.users.iter().any(|user| user == reader);

@@ -97,11 +97,11 @@ pub use belfry_data::Membership;
 pub use counts::LATE_ROOMS_MAX;
 pub use delta::{GAP_EVENTS_MAX, STATE_CHANGES_MAX};
 pub use directory::DIRECTORY_MARKS_MAX;
-pub use ephemeral::RECEIPTS_TOLD_MAX;
 pub use encryption::{
     CO_MEMBERS_MAX, DEVICE_LIST_ENTRIES_MAX, DEVICE_LIST_LOOKS_MAX, TO_DEVICE_ANSWER_BYTES_MAX,
     TO_DEVICE_MESSAGES_MAX,
 };
+pub use ephemeral::RECEIPTS_TOLD_MAX;
 pub use error::{Fault, ViewError};
 pub use facts::FACTS_MAX;
 pub use filter::{FILTER_BYTES_MAX, Filter, FilterError, RELATED_BY_MAX, RoomEventFilter};
@@ -113,25 +113,25 @@ pub use plan::USER_ROOMS_MAX;
 pub use presence::{PRESENCE_ROOMS_MAX, PRESENCE_TOLD_MAX, Presence};
 pub use push::{Gateway, GatewayError, PUSH_AGE_MAX, PUSH_PAUSE_MAX, PUSHES_PER_TURN_MAX};
 pub use read::{
-    NOTIFICATIONS_MAX, NotificationsRequest,
     Context, ContextRequest, Direction, HIERARCHY_DEPTH_MAX, HIERARCHY_ROOMS_MAX,
     HIERARCHY_VISITS_MAX, Hierarchy, HierarchyRequest, MOMENTS_SCAN_MAX, MUTUAL_ROOMS_MAX,
     MembersFilter, MembersRequest, Messages, MessagesRequest, MomentRequest, MutualRooms,
-    PAGE_EVENTS_MAX, PUBLIC_ROOMS_MAX, PublicRooms, PublicRoomsRequest, RECURSED_MAX,
-    RECURSION_DEPTH, RELATIONS_MAX, Relations, RelationsRequest, RoomSummary, StateFormat,
-    THREADS_MAX, Threads, ThreadsRequest, USERS_FOUND_MAX, UserSearch, UsersFound,
+    NOTIFICATIONS_MAX, NotificationsRequest, PAGE_EVENTS_MAX, PUBLIC_ROOMS_MAX, PublicRooms,
+    PublicRoomsRequest, RECURSED_MAX, RECURSION_DEPTH, RELATIONS_MAX, Relations, RelationsRequest,
+    RoomSummary, StateFormat, THREADS_MAX, Threads, ThreadsRequest, USERS_FOUND_MAX, UserSearch,
+    UsersFound,
 };
 pub use response::{JoinedRoom, LeftRoom, StateSection, SyncResponse, Timeline};
 pub use ring::RING_ROOMS_MAX;
 pub use room_view::STATE_ENTRIES_MAX;
 pub use sections::{DeviceLists, Sections};
 pub use sent::{SENT_MAX, SENT_TO_DEVICE_MAX};
+pub use sight::MEMBERSHIP_STEPS_MAX;
 pub use sliding::{
     CONNECTION_NAME_BYTES_MAX, ExtensionAnswers, Extensions, Hero, LISTS_MAX, ListFilters,
     ListRequest, REQUIRED_STATE_MAX, RoomDetails, SUBSCRIPTIONS_MAX, Scope, SlidingRequest,
     SlidingResponse, SlidingRoom, ToDeviceRequest,
 };
-pub use sight::MEMBERSHIP_STEPS_MAX;
 pub use summary::{HERO_CANDIDATES_MAX, HEROES_MAX, Summary};
 pub use sync::{SyncRequest, TIMEOUT_MAX};
 pub use token::{TOKEN_BYTES_MAX, TokenError};

@@ -101,7 +101,7 @@ async fn gateway_that_fails_is_asked_again_later_and_after_a_restart() {
     assert_eq!(gateway.got().len(), 1);
     settle(&server, Duration::from_secs(10)).await;
     assert_eq!(gateway.got().len(), 2);
-    settle(&server, Duration::from_secs(60)).await;
+    settle(&server, Duration::from_mins(1)).await;
     let got = gateway.got();
     assert_eq!(got.len(), 3, "then it answers");
     assert_eq!(got[2]["notification"]["content"]["body"], "hello");

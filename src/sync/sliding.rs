@@ -96,10 +96,7 @@ pub(crate) struct Slide<'a> {
 }
 
 impl Shared {
-    async fn slide_once(
-        &self,
-        request: &SlidingRequest,
-    ) -> Result<Box<Look>, ViewError> {
+    async fn slide_once(&self, request: &SlidingRequest) -> Result<Box<Look>, ViewError> {
         let snapshot = self.snapshot().await?;
         self.notifier.advance(&*snapshot).await?;
         let until = behind(&*snapshot);

@@ -9,8 +9,8 @@ mod account_data;
 mod admin;
 mod backup;
 mod bearer;
-mod dehydrated;
 mod consent;
+mod dehydrated;
 mod device;
 mod fault;
 mod filter;
@@ -25,15 +25,15 @@ mod profile;
 mod proof;
 mod push_rule;
 mod pusher;
-mod report;
 mod read_marker;
+mod report;
 mod requester;
 mod server_rule;
 mod session;
 mod shared_secret;
 mod store;
-mod to_device;
 mod tag;
+mod to_device;
 mod token;
 mod turn;
 mod uia;
@@ -73,7 +73,6 @@ pub use device::{DEVICE_NAME_BYTES_MAX, Device, DeviceError};
 pub use fault::Fault;
 pub use filter::{FILTER_BYTES_MAX, FILTERS_MAX, FilterError};
 pub use invitation::{Invitation, InvitationError, InvitationInfo};
-pub use openid::{OPENID_LIFE, OpenIdError};
 pub use keys::{
     ALGORITHMS_MAX, CLAIM_DEVICES_MAX, CLAIMED_KEY_MEMORY, ClaimedKeys, ClaimedOf,
     DEVICE_KEYS_BYTES_MAX, KEY_NAME_BYTES_MAX, KEY_WAIT_MAX, KeyError, KeyUpload, KeyViewer,
@@ -81,12 +80,13 @@ pub use keys::{
     RemoteKeys, SIGNATURES_MAX, SIGNING_KEY_BYTES_MAX, SignatureFailure, SignatureFailures,
     SignedKeys, SigningKeys, WantedDevices, WantedKeys,
 };
+pub use openid::{OPENID_LIFE, OpenIdError};
 pub use password::{PASSWORD_BYTES_MAX, PasswordOptions, Unfit};
 pub use presence::{PresenceError, PresenceState, STATUS_BYTES_MAX};
 pub use profile::{FIELD_NAME_BYTES_MAX, PROFILE_BYTES_MAX, ProfileError, SHOWN_BYTES_MAX};
 pub use proof::{Attempt, Challenge, Objection, Outcome, Proof, UiaError};
-pub use pusher::{PUSHER_BYTES_MAX, PUSHERS_MAX, PusherError, SetPusher};
 pub use push_rule::{PushRuleError, RulePlace};
+pub use pusher::{PUSHER_BYTES_MAX, PUSHERS_MAX, PusherError, SetPusher};
 pub use report::{REPORT_REASON_CHARS_MAX, ReportError, ReportTarget};
 pub use requester::Requester;
 pub use session::{DEVICE_ID_BYTES_MAX, DEVICES_MAX, NewDevice, Session, SignInError};
@@ -102,7 +102,9 @@ pub use token::Token;
 pub use turn::{TurnCredentials, turn_credentials};
 pub use uia::{Operation, Stage, UIA_LIFE, UIA_SESSIONS_MAX};
 
-use crate::{keys::ClaimDesk, password::Passwords, shared_secret::SecretDoor, store::Store, uia::Sessions};
+use crate::{
+    keys::ClaimDesk, password::Passwords, shared_secret::SecretDoor, store::Store, uia::Sessions,
+};
 
 /// What accounts are told by the configuration.
 #[derive(Debug, Clone)]

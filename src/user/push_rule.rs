@@ -183,7 +183,10 @@ pub(crate) async fn put_default(
         })
 }
 
-pub(crate) async fn read(snapshot: &dyn Snapshot, user_id: &UserId) -> Result<Ruleset, PushRuleError> {
+pub(crate) async fn read(
+    snapshot: &dyn Snapshot,
+    user_id: &UserId,
+) -> Result<Ruleset, PushRuleError> {
     let default = server_default(user_id);
     let Some(row) = rows::account_data(snapshot, user_id, "", EVENT_TYPE).await? else {
         return Ok(default);

@@ -37,7 +37,9 @@ fn hex_mac(secret: &str, parts: &[&str]) -> String {
     let mut mac = Hmac::<Sha1>::new_from_slice(secret.as_bytes()).unwrap();
     mac.update(parts.join("\u{0}").as_bytes());
     let bytes = mac.finalize().into_bytes();
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes
+        .iter()
+        .fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"))
 }
 
 fn proven(nonce: &str, username: &str, admin: bool) -> ProvenAccount {
@@ -107,7 +109,9 @@ async fn a_nonce_ends_after_its_life_and_the_oldest_gives_way() {
     for _ in 2..=NONCES_MAX {
         users.registration_nonce().unwrap();
     }
-    env.clock.sleep(NONCE_LIFE - Duration::from_secs(1)).await;
+    env.clock
+        .sleep(NONCE_LIFE.checked_sub(Duration::from_secs(1)).unwrap())
+        .await;
     let refused = users.register_proven(&proven(&first, "ada", false)).await;
     assert_eq!(refused.unwrap_err(), E::NonceUnknown);
     assert!(

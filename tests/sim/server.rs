@@ -7,15 +7,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use belfry_api::{About, WellKnown};
 use belfry_api::edge::{EdgeOptions, TrustedProxies};
 use belfry_api::rate::{Limit, RateOptions};
-use belfry_data::{Engine, Incarnation, OpenError, open};
+use belfry_api::{About, WellKnown};
 use belfry_blob::MemoryBlobs;
+use belfry_data::{Engine, Incarnation, OpenError, open};
 use belfry_env::{Env, SimulatedWall};
 use belfry_event::{KeyRing, SigningKey};
-use belfry_node::{Node, NodeOptions, StartError};
 use belfry_media::MediaOptions;
+use belfry_node::{Node, NodeOptions, StartError};
 use belfry_policy::Rules;
 use belfry_room::{Identity, Rooms};
 use belfry_user::{NewAccount, NewDevice, PasswordOptions, Registration, UserOptions};

@@ -281,9 +281,9 @@ async fn a_redacted_create_event_keeps_what_the_room_needs() {
     )
     .await;
     assert_eq!(create["room_version"], "11");
-    let send = format!("rooms/{room}/send/m.room.message/1");
+    let sending = format!("rooms/{room}/send/m.room.message/1");
     assert_eq!(
-        ask(&app, &alice, ("PUT", &send), "{}").await.0,
+        ask(&app, &alice, ("PUT", &sending), "{}").await.0,
         200,
         "the room goes on"
     );
@@ -295,8 +295,8 @@ async fn room_021_redactions_of_each_other_end() {
     let app = TestApp::new();
     let alice = app.person("alice").await;
     let room = room(&app, &alice, &json!({"room_version": "11"})).await;
-    let send = format!("rooms/{room}/send/m.x/1");
-    let (_, sent) = ask(&app, &alice, ("PUT", &send), "{}").await;
+    let first = format!("rooms/{room}/send/m.x/1");
+    let (_, sent) = ask(&app, &alice, ("PUT", &first), "{}").await;
     let mut last = sent["event_id"].as_str().unwrap().to_owned();
     for txn in 0..4 {
         let path = format!("rooms/{room}/redact/{last}/{txn}");

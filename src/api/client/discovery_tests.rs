@@ -7,7 +7,7 @@ use crate::fixture::{TestApp, expect};
 
 const CHAT: &str = "public_chat";
 
-async fn three<'a>(app: &'a TestApp) -> [Talker<'a>; 3] {
+async fn three(app: &TestApp) -> [Talker<'_>; 3] {
     [
         Talker::new(app, "alice").await,
         Talker::new(app, "bob").await,
@@ -208,10 +208,7 @@ async fn spaces_are_walked_depth_first_in_their_order() {
         rooms.push(alice.room(CHAT, json!({"name": name})).await);
     }
     let hidden = alice.room("private_chat", json!({"name": "hidden"})).await;
-    app.env
-        .clock
-        .sleep(std::time::Duration::from_secs(60))
-        .await;
+    app.env.clock.sleep(std::time::Duration::from_mins(1)).await;
     put_child(&alice, &root, &rooms[1], json!({})).await;
     app.env.clock.sleep(std::time::Duration::from_secs(1)).await;
     put_child(
@@ -266,8 +263,8 @@ async fn spaces_are_read_in_pages() {
     let [alice, bob, _] = three(&app).await;
     let root = space(&alice, "Root").await;
     for name in ["a", "b", "c", "d"] {
-        let room = alice.room(CHAT, json!({"name": name})).await;
-        put_child(&alice, &root, &room, json!({"order": name})).await;
+        let child = alice.room(CHAT, json!({"name": name})).await;
+        put_child(&alice, &root, &child, json!({"order": name})).await;
     }
     let path = format!("v1/rooms/{root}/hierarchy?limit=2");
     let (mut names, mut from) = (Vec::new(), String::new());
@@ -310,8 +307,8 @@ async fn rooms_of_a_space_are_told_to_those_who_could_join() {
     ] {
         let rule = json!({"type": "m.room.join_rules", "state_key": "", "content": rule});
         let more = json!({"name": name, "initial_state": [rule]});
-        let room = alice.room(CHAT, more).await;
-        put_child(&alice, &root, &room, json!({"order": name})).await;
+        let child = alice.room(CHAT, more).await;
+        put_child(&alice, &root, &child, json!({"order": name})).await;
     }
     let path = format!("v1/rooms/{root}/hierarchy");
     let his = each(&bob.get(&path).await["rooms"], "name");

@@ -82,15 +82,20 @@ impl<'a> Queried<'a> {
     }
 }
 
-fn all_raw<'a, K: Ord>(
-    keys: &'a BTreeMap<K, String>,
-) -> Result<BTreeMap<&'a K, &'a RawValue>, ApiError> {
+fn all_raw<K: Ord>(keys: &BTreeMap<K, String>) -> Result<BTreeMap<&K, &RawValue>, ApiError> {
     let keys = keys.iter();
     keys.map(|(name, json)| Ok((name, raw(json)?))).collect()
 }
 
 fn raw(json: &str) -> Result<&RawValue, ApiError> {
     serde_json::from_str(json).map_err(ApiError::fault)
+}
+
+/// The answer of a claim.
+#[derive(Serialize)]
+struct Claimed<K, F> {
+    one_time_keys: K,
+    failures: F,
 }
 
 /// `POST /keys/claim`.
@@ -118,12 +123,7 @@ pub(crate) async fn claim(
         }
         keys.insert(user, of_user);
     }
-    #[derive(Serialize)]
-    struct Answer<K, F> {
-        one_time_keys: K,
-        failures: F,
-    }
-    json_text(&Answer {
+    json_text(&Claimed {
         one_time_keys: keys,
         failures: claimed.failures,
     })

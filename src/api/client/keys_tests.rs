@@ -213,8 +213,8 @@ async fn device_lists_tell_keys_joins_and_departures() {
     assert_eq!(texts(&left["device_lists"]["left"]), [&*bob.user]);
     let (from, to) = (next(&start), next(&changed));
     let path = format!("/keys/changes?from={from}&to={to}");
-    let changes = alice.done(&app, ("GET", &path), &Value::Null).await;
-    assert_eq!(texts(&changes["left"]), [&*bob.user], "as of now");
+    let told = alice.done(&app, ("GET", &path), &Value::Null).await;
+    assert_eq!(texts(&told["left"]), [&*bob.user], "as of now");
     app.stop().await;
 }
 

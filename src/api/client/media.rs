@@ -104,10 +104,7 @@ async fn reserve(
     api: Api,
     call: Call<create::Request>,
 ) -> Result<create::Response, ApiError> {
-    edge.charge(
-        Limit::MediaCreate,
-        Subject::User(call.auth.user_id.clone()),
-    )?;
+    edge.charge(Limit::MediaCreate, Subject::User(call.auth.user_id.clone()))?;
     let reserved = api.media.reserve(&api.rules, call.auth.account()).await?;
     let mut answer = create::Response::new(reserved.uri);
     let expires = UInt::new_saturating(reserved.expires_ts);

@@ -10,9 +10,7 @@ use ruma_client_api::{
     receipt::create_receipt::v3::{self as receipt, ReceiptType},
     typing::create_typing_event::v3 as typing,
 };
-use ruma_common::{
-    EventId, OwnedEventId, RoomId, UserId, presence::PresenceState as Wire,
-};
+use ruma_common::{EventId, OwnedEventId, RoomId, UserId, presence::PresenceState as Wire};
 use ruma_events::receipt::ReceiptThread;
 use std::time::Duration;
 
@@ -110,7 +108,12 @@ pub(crate) async fn set_receipt(
         .read_as(&door.rules, account, &request.room_id, mark)
         .await?;
     if kind == ReceiptKind::Read {
-        others.read(&request.room_id, &call.auth.user_id, &request.event_id, thread);
+        others.read(
+            &request.room_id,
+            &call.auth.user_id,
+            &request.event_id,
+            thread,
+        );
     }
     Ok(receipt::Response::new())
 }

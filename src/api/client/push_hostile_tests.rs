@@ -45,8 +45,8 @@ async fn push_002_a_pattern_is_a_glob_and_no_regular_expression() {
         let content = json!({"msgtype": "m.text", "body": body}).to_string();
         app.raw(("PUT", &path), Some(&alice.token), content).await
     };
-    let bomb = format!("{}!", "a".repeat(10_000));
-    for (txn, body) in [("1", "aaa"), ("2", &*bomb)] {
+    let hostile = format!("{}!", "a".repeat(10_000));
+    for (txn, body) in [("1", "aaa"), ("2", &*hostile)] {
         assert_eq!(say(txn, body).await.0, 200);
     }
     assert_eq!(highlights(&app, &bob).await, 0);

@@ -139,7 +139,11 @@ async fn pusher_goes_with_its_device() {
     let path = ("POST", "/_matrix/client/v3/logout");
     assert_eq!(app.raw(path, Some(&alice.token), "{}").await.0, 200);
     let account = belfry_user::NewDevice::default();
-    let again = app.users.sign_in("alice", "wordpass", &account).await.unwrap();
+    let again = app
+        .users
+        .sign_in("alice", "wordpass", &account)
+        .await
+        .unwrap();
     let path = "/_matrix/client/v3/pushers";
     let token = again.tokens.access.reveal().to_owned();
     let answer = app.raw_from(PEER, ("GET", path), Some(&token), "").await;

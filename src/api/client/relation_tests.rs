@@ -235,9 +235,9 @@ async fn threads_are_listed_by_their_latest_event() {
     bob.join(&room).await;
     let mut roots = Vec::new();
     for body in ["1", "2", "3"] {
-        let root = alice.say(&room, body).await;
-        alice.relate(&room, "m.thread", &root).await;
-        roots.push(root);
+        let first = alice.say(&room, body).await;
+        alice.relate(&room, "m.thread", &first).await;
+        roots.push(first);
     }
     bob.relate(&room, "m.thread", &roots[0]).await;
     let path = format!("v1/rooms/{room}/threads");

@@ -50,13 +50,11 @@ pub(crate) async fn user(
 ) -> Result<report_user::Response, ApiError> {
     let request = call.request;
     users.check_report(&call.auth, &request.reason)?;
-    if request.user_id.server_name() == call.auth.user_id.server_name() {
-        match users.profile(&request.user_id).await {
-            Err(error @ (ProfileError::NotFound | ProfileError::Fault(_))) => {
-                return Err(error.into());
-            }
-            _ => {}
-        }
+    if request.user_id.server_name() == call.auth.user_id.server_name()
+        && let Err(error @ (ProfileError::NotFound | ProfileError::Fault(_))) =
+            users.profile(&request.user_id).await
+    {
+        return Err(error.into());
     }
     let target = ReportTarget::User(request.user_id);
     users.report(&call.auth, target, &request.reason).await?;

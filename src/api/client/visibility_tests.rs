@@ -7,7 +7,7 @@ use crate::fixture::{TestApp, expect};
 
 const CHAT: &str = "public_chat";
 
-async fn two<'a>(app: &'a TestApp) -> [Talker<'a>; 2] {
+async fn two(app: &TestApp) -> [Talker<'_>; 2] {
     [
         Talker::new(app, "alice").await,
         Talker::new(app, "bob").await,

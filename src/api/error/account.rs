@@ -103,9 +103,8 @@ impl From<ProfileError> for ApiError {
         let (status, kind) = match error {
             E::NotFound => (S::NOT_FOUND, K::NotFound),
             E::NotYours => (S::FORBIDDEN, K::Forbidden),
-            E::InvalidName => (S::BAD_REQUEST, K::InvalidParam),
+            E::InvalidName | E::NotShowable => (S::BAD_REQUEST, K::InvalidParam),
             E::NameTooLong => (S::BAD_REQUEST, K::KeyTooLarge),
-            E::NotShowable => (S::BAD_REQUEST, K::InvalidParam),
             E::TooLarge => (S::BAD_REQUEST, K::ProfileTooLarge),
             E::Denied(denial) => return denial.into(),
             E::Fault(fault) => return fault.into(),

@@ -1,4 +1,4 @@
-//! What tags, reports, OpenID tokens and the invited refuse.
+//! What tags, reports, `OpenID` tokens and the invited refuse.
 
 use belfry_user::{OpenIdError, ReportError, TagError};
 use http::StatusCode as S;

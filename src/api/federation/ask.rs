@@ -14,7 +14,10 @@ use belfry_policy::{Peer, Purpose, Requester};
 use belfry_room::KeyWanted;
 use bytes::Bytes;
 use http::{StatusCode, request::Parts};
-use ruma_common::{MilliSecondsSinceUnixEpoch, OwnedServerName, ServerName, api::error::ErrorKind};
+use ruma_common::{
+    MilliSecondsSinceUnixEpoch, OwnedServerName, ServerName,
+    api::error::{ErrorKind, LimitExceededErrorData},
+};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -141,7 +144,7 @@ impl Turns {
             let text = "too many requests of your server wait; send fewer at a time";
             Refusal::new(
                 StatusCode::TOO_MANY_REQUESTS,
-                ErrorKind::LimitExceeded(Default::default()),
+                ErrorKind::LimitExceeded(LimitExceededErrorData::default()),
                 text,
             )
         };

@@ -50,13 +50,14 @@ fn read<T: DeserializeOwned>(json: &RawValue) -> Option<T> {
 struct Typing {
     room_id: OwnedRoomId,
     user_id: OwnedUserId,
-    typing: bool,
+    #[serde(rename = "typing")]
+    begins: bool,
 }
 
 async fn typing(api: &Api, origin: &ServerName, content: &RawValue) -> Option<()> {
     let typing: Typing = read(content)?;
     let (room, user) = (&typing.room_id, &typing.user_id);
-    let timeout = typing.typing.then_some(TYPING);
+    let timeout = typing.begins.then_some(TYPING);
     let told = api.rooms.receive_typing(origin, room, user, timeout);
     told.await.ok()
 }

@@ -111,6 +111,7 @@ pub(crate) async fn send_knock(api: Api, ask: Ask) -> Result<JsonText, ApiError>
 }
 
 #[derive(Deserialize)]
+#[expect(clippy::struct_field_names, reason = "the spec's names")]
 struct Invite {
     room_version: RoomVersionId,
     event: Box<RawValue>,

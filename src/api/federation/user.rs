@@ -28,6 +28,7 @@ type Raws<'a> = BTreeMap<&'a str, &'a RawValue>;
 
 /// The answer's shape, with keys as they are.
 #[derive(Serialize)]
+#[expect(clippy::struct_field_names, reason = "the spec's names")]
 struct Queried<'a> {
     device_keys: BTreeMap<&'a str, Raws<'a>>,
     master_keys: Raws<'a>,
@@ -89,12 +90,11 @@ pub(crate) async fn userinfo(api: Api, _: Ctx, request: Request) -> Result<JsonT
     let Some((_, token)) = token else {
         return Err(EdgeError::MissingToken.into());
     };
-    match api.users.openid_user(&token).await? {
-        Some(user) => ask::json(&json!({"sub": user})),
-        None => {
-            let kind = ErrorKind::UnknownToken(UnknownTokenErrorData::new());
-            let text = "The token is of nobody, or its time is up";
-            Err(Refusal::new(StatusCode::UNAUTHORIZED, kind, text).into())
-        }
+    if let Some(user) = api.users.openid_user(&token).await? {
+        ask::json(&json!({"sub": user}))
+    } else {
+        let kind = ErrorKind::UnknownToken(UnknownTokenErrorData::new());
+        let text = "The token is of nobody, or its time is up";
+        Err(Refusal::new(StatusCode::UNAUTHORIZED, kind, text).into())
     }
 }

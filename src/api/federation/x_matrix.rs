@@ -100,14 +100,13 @@ fn parameters(text: &str) -> Option<Vec<(String, String)>> {
     let mut rest = text.trim_start_matches([' ', '\t', ',']);
     while !rest.is_empty() {
         let (name, after) = rest.split_once('=')?;
-        let (value, after) = match after.trim_start().strip_prefix('"') {
-            Some(quoted) => unquote(quoted)?,
-            None => {
-                let after = after.trim_start();
-                let end = after.find([',', ' ', '\t']).unwrap_or(after.len());
-                let (value, after) = after.split_at(end);
-                (value.to_owned(), after)
-            }
+        let (value, after) = if let Some(quoted) = after.trim_start().strip_prefix('"') {
+            unquote(quoted)?
+        } else {
+            let after = after.trim_start();
+            let end = after.find([',', ' ', '\t']).unwrap_or(after.len());
+            let (value, after) = after.split_at(end);
+            (value.to_owned(), after)
         };
         pairs.push((name.trim().to_owned(), value));
         let next = after.trim_start();

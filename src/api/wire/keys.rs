@@ -11,6 +11,7 @@ use serde_json::value::RawValue;
 
 /// Keys as they came; see [`belfry_user::KeyUpload`].
 #[derive(Debug, Deserialize)]
+#[expect(clippy::struct_field_names, reason = "the spec's names")]
 pub(crate) struct UploadKeys {
     #[serde(default, deserialize_with = "whatever")]
     pub(crate) device_keys: Option<String>,

@@ -3,9 +3,7 @@
 use belfry_kv::{Engine, ReadError};
 
 use super::{finding::Report, pages::decode_all};
-use crate::media::{
-    BLOB_USE, MEDIA, RESERVATION, RESERVED_BY, THUMBNAIL, UPLOADED_BYTES_ROWS,
-};
+use crate::media::{BLOB_USE, MEDIA, RESERVATION, RESERVED_BY, THUMBNAIL, UPLOADED_BYTES_ROWS};
 
 pub(super) async fn check(engine: &dyn Engine, report: &mut Report) -> Result<(), ReadError> {
     decode_all(engine, &MEDIA, report).await?;

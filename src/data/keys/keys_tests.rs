@@ -112,7 +112,11 @@ async fn key_is_claimed_once_and_its_id_is_remembered() {
     let pool = pool();
     let asked: Vec<_> = asked.into_iter().map(|key| (&pool, key)).collect();
     let states = known_keys(&*now, &asked).await.unwrap();
-    let [same, other, new] = [OneTimeKeyState::Same, OneTimeKeyState::Other, OneTimeKeyState::New];
+    let [same, other, new] = [
+        OneTimeKeyState::Same,
+        OneTimeKeyState::Other,
+        OneTimeKeyState::New,
+    ];
     assert_eq!(states, [same, other, same, new]);
 }
 

@@ -32,7 +32,7 @@ pub(crate) async fn draft(
     let planner = Planner::new(shared, room_id, BTreeMap::new());
     let now_ms = planner.now_ms;
     match planner.change(&mut desk, &reader, append, now_ms).await?? {
-        Outcome::New(planned) => Ok(planned.pdu),
+        Outcome::New(made) => Ok(made.pdu),
         Outcome::Present(_) => Err(RoomError::Forbidden("nothing is left to change".into())),
     }
 }

@@ -23,7 +23,9 @@ pub(crate) struct MailAddress(pub(crate) String);
 /// The text, if it begins with one of these and goes on without spaces.
 fn beginning(raw: Raw<'_>, schemes: &[&str]) -> Option<String> {
     let text = raw.text()?;
-    let rest = schemes.iter().find_map(|scheme| text.strip_prefix(scheme))?;
+    let rest = schemes
+        .iter()
+        .find_map(|scheme| text.strip_prefix(scheme))?;
     let fits = !rest.is_empty() && is_address(text);
     fits.then(|| text.to_owned())
 }
@@ -89,7 +91,16 @@ mod tests {
         assert!(fits::<CallUri>("turns:turn.example.org:5349?transport=tcp"));
         assert!(fits::<MailAddress>("help@example.org"));
         assert!(fits::<OwnedUserId>("@help:example.org"));
-        for nonsense in ["", "https://", "ftp://x", "https://a b", "turn:", "@", "a@", "help"] {
+        for nonsense in [
+            "",
+            "https://",
+            "ftp://x",
+            "https://a b",
+            "turn:",
+            "@",
+            "a@",
+            "help",
+        ] {
             assert!(!fits::<WebUrl>(nonsense), "{nonsense}");
             assert!(!fits::<CallUri>(nonsense), "{nonsense}");
             assert!(!fits::<MailAddress>(nonsense), "{nonsense}");

@@ -201,14 +201,14 @@ impl Walk<'_> {
     /// The space's children in the order in which they are shown.
     async fn children(&self, view: &mut RoomView<'_>) -> Result<Vec<Child>, Fault> {
         let current = view.reader.current(&view.head);
-        let hashes: Vec<EventHash> = match current.of_type(CHILD, CURRENT_PAGE_MAX).await? {
-            Some(entries) => entries.into_iter().map(|entry| entry.event).collect(),
-            None => {
+        let hashes: Vec<EventHash> =
+            if let Some(entries) = current.of_type(CHILD, CURRENT_PAGE_MAX).await? {
+                entries.into_iter().map(|entry| entry.event).collect()
+            } else {
                 let all = view.entries(view.state, false).await?.into_iter();
                 let children = all.filter(|(tuple, _)| tuple.event_type() == CHILD);
                 children.map(|(_, event)| event).collect()
-            }
-        };
+            };
         let events = view.events(&hashes).await?.into_iter();
         let children = events.filter_map(|event| child(event, self.request.suggested_only));
         let mut children: Vec<_> = children.collect();

@@ -37,7 +37,10 @@ impl RemoteKeys for NoRemoteKeys {
         wanted: BTreeMap<OwnedServerName, WantedDevices>,
         _: Duration,
     ) -> BoxFuture<'_, QueriedKeys> {
-        let failures = wanted.keys().map(|server| unreachable_server(server)).collect();
+        let failures = wanted
+            .keys()
+            .map(|server| unreachable_server(server))
+            .collect();
         let answer = QueriedKeys {
             failures,
             ..QueriedKeys::default()
@@ -50,7 +53,10 @@ impl RemoteKeys for NoRemoteKeys {
         wanted: BTreeMap<OwnedServerName, WantedKeys>,
         _: Duration,
     ) -> BoxFuture<'_, ClaimedKeys> {
-        let failures = wanted.keys().map(|server| unreachable_server(server)).collect();
+        let failures = wanted
+            .keys()
+            .map(|server| unreachable_server(server))
+            .collect();
         let answer = ClaimedKeys {
             failures,
             ..ClaimedKeys::default()

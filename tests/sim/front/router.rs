@@ -70,7 +70,7 @@ fn endpoint(act: &Act, mark: &str) -> (&'static str, String, Value) {
                     let path = path(&["knock", room.as_str()]);
                     return ("POST", path, json!({"reason": mark}));
                 }
-                MemberAct::Join => ("join", None),
+                MemberAct::Join | MemberAct::Show => ("join", None),
                 MemberAct::Leave => ("leave", None),
                 MemberAct::Invite => ("invite", Some(target)),
                 MemberAct::Kick => ("kick", Some(target)),

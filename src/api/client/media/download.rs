@@ -79,9 +79,7 @@ async fn small(api: &Api, parts: &mut Parts) -> Result<Response, ApiError> {
 }
 
 /// The first two segments, if they can be those of a file's URI.
-fn uri(
-    segments: &mut impl Iterator<Item = String>,
-) -> Result<(OwnedServerName, String), ApiError> {
+fn uri(segments: &mut impl Iterator<Item = String>) -> Result<(OwnedServerName, String), ApiError> {
     let (server, media_id) = (segments.next(), segments.next());
     let (server, media_id) = (server.unwrap_or_default(), media_id.unwrap_or_default());
     let server = <&ServerName>::try_from(server.as_str())
@@ -93,11 +91,7 @@ fn uri(
     Ok((server.to_owned(), media_id))
 }
 
-fn respond(
-    file: File,
-    filename: Option<String>,
-    asked: &HeaderMap,
-) -> Result<Response, ApiError> {
+fn respond(file: File, filename: Option<String>, asked: &HeaderMap) -> Result<Response, ApiError> {
     let mut headers = of_file(&file, filename).map_err(ApiError::fault)?;
     let bytes = file.bytes();
     let (status, from, length) = match part(asked, &etag(&file), bytes) {

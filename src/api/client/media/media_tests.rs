@@ -69,7 +69,9 @@ fn thumbnail(file: &str, query: &str) -> String {
 }
 
 fn text(headers: &HeaderMap, name: header::HeaderName) -> &str {
-    headers.get(name).map_or("", |value| value.to_str().unwrap())
+    headers
+        .get(name)
+        .map_or("", |value| value.to_str().unwrap())
 }
 
 #[tokio::test]
@@ -261,9 +263,7 @@ async fn hostile_pictures_have_no_thumbnails_and_can_be_downloaded() {
 /// A reserved URI without `mxc://`.
 async fn reserve(app: &TestApp, person: &Person) -> String {
     let endpoint = ("POST", CREATE);
-    let (status, json, _) = app
-        .raw_from(PEER, endpoint, Some(&person.token), "")
-        .await;
+    let (status, json, _) = app.raw_from(PEER, endpoint, Some(&person.token), "").await;
     assert_eq!(status, 200, "{json}");
     assert!(json["unused_expires_at"].as_u64().unwrap() > 1_700_000_000_000);
     let uri = json["content_uri"].as_str().unwrap();
@@ -403,7 +403,10 @@ async fn an_upload_that_breaks_off_leaves_nothing() {
 async fn the_limit_is_told_before() {
     let app = TestApp::new();
     let alice = app.person("alice").await;
-    for path in ["/_matrix/client/v1/media/config", "/_matrix/media/v3/config"] {
+    for path in [
+        "/_matrix/client/v1/media/config",
+        "/_matrix/media/v3/config",
+    ] {
         let (_, _, body) = get(&app, &alice, path).await;
         assert_eq!(body, "{\"m.upload.size\":1048576}");
         let refused = app.raw(("GET", path), None, "").await;

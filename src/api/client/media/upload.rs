@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::query::parameter;
 use crate::{
-    edge::{Authenticate as _, Ctx, Edge, JsonText, Answer as _, Rule, segments},
+    edge::{Answer as _, Authenticate as _, Ctx, Edge, JsonText, Rule, segments},
     error::{ApiError, EdgeError},
     state::Api,
 };
