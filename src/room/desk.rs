@@ -233,6 +233,10 @@ impl Desk {
         timestamp: MilliSecondsSinceUnixEpoch,
     ) -> Result<Pdu, Stop> {
         let shape = Shape::of(change)?;
+        #[expect(
+            clippy::redundant_closure_for_method_calls,
+            reason = "the method by its name is of one lifetime only"
+        )]
         let event = self.draft(sender, &shape, timestamp, |draft| draft.template())?;
         Ok((*event.pdu).clone())
     }

@@ -70,20 +70,20 @@ fn well_known(config: &Config) -> WellKnown {
 
 /// The servers that help calls through firewalls, if there are any.
 pub(crate) fn turn(config: &Config) -> Result<Option<Turn>, Message> {
-    let calls = &config.calls;
+    let calls = &config.turn;
     let Some(file) = calls
-        .turn_secret_file
+        .secret_file
         .as_ref()
-        .filter(|_| !calls.turn_uris.is_empty())
+        .filter(|_| !calls.uris.is_empty())
     else {
         return Ok(None);
     };
     let secret = SharedSecret::new(Secret::read(file)?.expose())
         .ok_or_else(|| Message::new("secret-empty").with("file", file.as_path()))?;
     Ok(Some(Turn {
-        uris: calls.turn_uris.iter().map(|uri| uri.0.clone()).collect(),
+        uris: calls.uris.iter().map(|uri| uri.0.clone()).collect(),
         secret,
-        credentials_life: Duration::from_mins(calls.turn_credentials_life_minutes.get()),
+        credentials_life: Duration::from_mins(calls.credentials_life_minutes.get()),
     }))
 }
 

@@ -27,7 +27,7 @@ pub(crate) fn excused(line: &str, plan: &Plan) -> bool {
 
 #[test]
 fn without_a_fault_nothing_is_excused() {
-    let mut plan = (0..).map(Plan::of).find(Plan::is_calm).unwrap();
+    let mut plan = (0..1_000).map(Plan::of).find(Plan::is_calm).unwrap();
     plan.jumps.clear();
     for line in OF_THE_DATABASE {
         assert!(!excused(line, &plan));

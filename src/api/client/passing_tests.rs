@@ -301,9 +301,9 @@ async fn threads_are_counted_apart_for_who_asks() {
     let app = TestApp::new();
     let (alice, bob) = (app.person("alice").await, app.person("bob").await);
     let room = room(&app, &alice, &bob).await;
-    let root = say(&app, &alice, &room, &text("root")).await;
+    let first = say(&app, &alice, &room, &text("root")).await;
     let in_thread = json!({"msgtype": "m.text", "body": "reply",
-        "m.relates_to": {"rel_type": "m.thread", "event_id": root}});
+        "m.relates_to": {"rel_type": "m.thread", "event_id": first}});
     let reply = say(&app, &alice, &room, &in_thread).await;
     let filter = r#"{"room":{"timeline":{"unread_thread_notifications":true}}}"#;
     let filter: String = form_urlencoded::byte_serialize(filter.as_bytes()).collect();
@@ -313,16 +313,16 @@ async fn threads_are_counted_apart_for_who_asks() {
     let told = sync(&app, &bob, &mut String::new(), &by_thread).await;
     assert_eq!(unread(&told, &room), (1, 0));
     let threads = &joined(&told, &room)["unread_thread_notifications"];
-    assert_eq!(threads[&root]["notification_count"], 1);
-    read(&app, &bob, &room, &root, &json!({"thread_id": "main"})).await;
+    assert_eq!(threads[&first]["notification_count"], 1);
+    read(&app, &bob, &room, &first, &json!({"thread_id": "main"})).await;
     let told = sync(&app, &bob, &mut String::new(), &by_thread).await;
     assert_eq!(unread(&told, &room), (0, 0));
     let threads = &joined(&told, &room)["unread_thread_notifications"];
     assert_eq!(
-        threads[&root]["notification_count"], 1,
+        threads[&first]["notification_count"], 1,
         "the thread was not read"
     );
-    read(&app, &bob, &room, &reply, &json!({"thread_id": root})).await;
+    read(&app, &bob, &room, &reply, &json!({"thread_id": first})).await;
     let told = sync(&app, &bob, &mut String::new(), &by_thread).await;
     assert!(joined(&told, &room)["unread_thread_notifications"].is_null());
     app.stop().await;

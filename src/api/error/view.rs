@@ -17,13 +17,14 @@ impl From<ViewError> for ApiError {
         use ViewError as E;
         let text = error.to_string();
         let (status, kind) = match error {
-            E::Token(_) | E::Filter(_) | E::UnknownFilter => (S::BAD_REQUEST, K::InvalidParam),
+            E::Token(_) | E::Filter(_) | E::UnknownFilter | E::Invalid(_) => {
+                (S::BAD_REQUEST, K::InvalidParam)
+            }
             E::UnknownPos => {
                 // A draft's code, which ruma has no kind for.
                 let refusal = Refusal::new(S::BAD_REQUEST, K::Unknown, text);
                 return refusal.with("errcode", "M_UNKNOWN_POS").into();
             }
-            E::Invalid(_) => (S::BAD_REQUEST, K::InvalidParam),
             E::NotFound => (S::NOT_FOUND, K::NotFound),
             E::Forbidden => (S::FORBIDDEN, K::Forbidden),
             E::TooManyWaiting => return Wait(BUSY).into(),

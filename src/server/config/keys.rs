@@ -156,14 +156,14 @@ sections! {
     }
 
     /// Calls.
-    calls: Calls = "calls" {
+    turn: Turn = "turn" {
         /// The servers that help calls through firewalls.
-        turn_uris: Vec<CallUri> = Raw::List(&[]),
+        uris: Vec<CallUri> = Raw::List(&[]),
         /// The secret that they share with this one.
-        turn_secret_file: Option<PathBuf> =
+        secret_file: Option<PathBuf> =
             Raw::Unset { example: r#""/run/credentials/belfry.service/turn""# },
         /// How long their credentials are good.
-        turn_credentials_life_minutes: Whole<1, 10_080> = Raw::Number(1_440),
+        credentials_life_minutes: Whole<1, 10_080> = Raw::Number(1_440),
     }
 
     /// What is told at well-known addresses.

@@ -136,10 +136,10 @@ config-media-folder = The folder of the files, if it is not to be media in the d
 config-media-upload-mib-max = The largest file, in MiB. A reverse proxy must let as much through.
 config-media-user-mib-max = What one user may send all together, in MiB; without it, as much as the disk holds.
 config-media-without-token = What is answered to those who know a file's address but have no account here: "allow" shows them the file, as very old clients need; "refuse" does not.
-config-calls = Calls. Belfry carries none itself: it tells clients which TURN server to use.
-config-calls-turn-uris = TURN and STUN servers, such as ["turn:turn.example.org?transport=udp"].
-config-calls-turn-secret-file = A file that holds the secret which the TURN servers share with this one (coturn: static-auth-secret). Without it no servers are told.
-config-calls-turn-credentials-life-minutes = How long credentials for the TURN servers are good. A call that lasts longer may break off.
+config-turn = Calls. Belfry carries none itself: it tells clients which TURN server to use.
+config-turn-uris = TURN and STUN servers, such as ["turn:turn.example.org?transport=udp"].
+config-turn-secret-file = A file that holds the secret which the TURN servers share with this one (coturn: static-auth-secret). Without it no servers are told.
+config-turn-credentials-life-minutes = How long credentials for the TURN servers are good. A call that lasts longer may break off.
 config-well-known = What is told at https://SERVER_NAME/.well-known/matrix/, if requests for it reach Belfry.
 config-well-known-client-base-url = Where clients reach the server.
 config-well-known-support-page = A page for people who need help.

@@ -136,10 +136,10 @@ config-media-folder = Le dossier des fichiers, si ce n’est pas media dans le d
 config-media-upload-mib-max = Le plus grand fichier, en Mio. Un mandataire inverse doit en laisser passer autant.
 config-media-user-mib-max = Ce qu’un utilisateur peut envoyer en tout, en Mio ; sans cela, autant que le disque contient.
 config-media-without-token = Ce qu’on répond à qui connaît l’adresse d’un fichier sans avoir de compte ici : "allow" le lui montre, comme il le faut à de très vieux clients ; "refuse" non.
-config-calls = Les appels. Belfry n’en transporte pas lui-même : il indique aux clients quel serveur TURN utiliser.
-config-calls-turn-uris = Les serveurs TURN et STUN, comme ["turn:turn.example.org?transport=udp"].
-config-calls-turn-secret-file = Un fichier qui contient le secret que les serveurs TURN partagent avec celui-ci (coturn : static-auth-secret). Sans lui, aucun serveur n’est indiqué.
-config-calls-turn-credentials-life-minutes = La durée de validité des identifiants pour les serveurs TURN. Un appel plus long peut s’interrompre.
+config-turn = Les appels. Belfry n’en transporte pas lui-même : il indique aux clients quel serveur TURN utiliser.
+config-turn-uris = Les serveurs TURN et STUN, comme ["turn:turn.example.org?transport=udp"].
+config-turn-secret-file = Un fichier qui contient le secret que les serveurs TURN partagent avec celui-ci (coturn : static-auth-secret). Sans lui, aucun serveur n’est indiqué.
+config-turn-credentials-life-minutes = La durée de validité des identifiants pour les serveurs TURN. Un appel plus long peut s’interrompre.
 config-well-known = Ce qui est dit à https://NOM_DU_SERVEUR/.well-known/matrix/, si les requêtes parviennent à Belfry.
 config-well-known-client-base-url = Où les clients atteignent le serveur.
 config-well-known-support-page = Une page pour les personnes qui ont besoin d’aide.

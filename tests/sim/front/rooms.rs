@@ -28,7 +28,10 @@ pub(crate) async fn ask(
     let (room, change, txn) = match act {
         Act::Create(creation) => {
             let made = rooms.create(request(creation, user)).await;
-            return made.map_or_else(answer, |room| Answer::Done(Told::Room(room)));
+            return made.map_or_else(
+                |error| answer(&error),
+                |room| Answer::Done(Told::Room(room)),
+            );
         }
         Act::Send {
             room,
@@ -86,7 +89,10 @@ async fn append(
         timestamp_ms: None,
     };
     let sent = rooms.append(room, append).await;
-    sent.map_or_else(answer, |sent| Answer::Done(Told::Event(sent.event_id)))
+    sent.map_or_else(
+        |error| answer(&error),
+        |sent| Answer::Done(Told::Event(sent.event_id)),
+    )
 }
 
 fn member(act: MemberAct, target: &OwnedUserId, mark: &str) -> Change {
@@ -119,7 +125,7 @@ pub(crate) fn request(creation: &Creation, creator: &UserId) -> CreateRoom {
     }
 }
 
-fn answer(error: RoomError) -> Answer {
+fn answer(error: &RoomError) -> Answer {
     let text = format!("{error:?}");
     match error {
         RoomError::Busy | RoomError::Unavailable(_) => Answer::Later(text),
