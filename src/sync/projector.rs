@@ -26,6 +26,8 @@ const LOG_PAGE: usize = 100;
 const WRITES_MAX: usize = 2_000;
 /// How long it waits after it could not read or write.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// Failures in a row between two alarms: five minutes of them.
+const FAILURES_PER_ALARM: u32 = 300;
 
 /// See the module.
 pub(crate) struct Projector {
@@ -101,6 +103,7 @@ impl Projector {
     /// Follows the log until the server stops.
     pub(crate) async fn run(mut self) {
         let mut seen = Position::ZERO;
+        let mut failures = 0_u32;
         while !self.env.shutdown.begun() {
             tokio::select! {
                 biased;
@@ -109,14 +112,27 @@ impl Projector {
                 () = self.counts.wanted() => {}
             }
             if let Err(halt) = self.catch_up().await {
-                tracing::warn!(%halt, "events could not be counted; trying again");
-                self.begun = false;
-                let pause = self.env.clock.sleep(RETRY_AFTER);
-                _ = self.env.shutdown.unless(pause).await;
-                // The same entries again, without waiting for another.
-                self.counts.poke();
+                failures = failures.saturating_add(1);
+                self.pause(&halt, failures).await;
+            } else {
+                failures = 0;
             }
         }
+    }
+
+    /// Waits, then has the same entries looked at again. What caused it is told where it happened;
+    /// only if it lasts, somebody is to look for it here.
+    async fn pause(&mut self, halt: &Halt, failures: u32) {
+        if failures.is_multiple_of(FAILURES_PER_ALARM) {
+            tracing::warn!(%halt, failures, "events cannot be counted; look for the cause");
+        } else {
+            tracing::info!(%halt, "events could not be counted; trying again");
+        }
+        self.begun = false;
+        let pause = self.env.clock.sleep(RETRY_AFTER);
+        _ = self.env.shutdown.unless(pause).await;
+        // Without waiting for another entry.
+        self.counts.poke();
     }
 
     async fn catch_up(&mut self) -> Result<(), Halt> {

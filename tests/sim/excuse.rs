@@ -6,9 +6,10 @@
 use crate::plan::Plan;
 
 /// What is logged about a database that does not answer or take writes.
-const OF_THE_DATABASE: [&str; 7] = [
+const OF_THE_DATABASE: [&str; 8] = [
     "a commit's outcome is not known",
     "a read was made to fail",
+    "the snapshot has expired",
     "the server's age was not stored",
     "expired rows were not removed",
     "a room's chore was not done",

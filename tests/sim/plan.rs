@@ -90,6 +90,9 @@ pub(crate) struct Plan {
     pub(crate) router: bool,
 }
 
+/// Furthest that a clock jumps ahead in a plan with crashes. A server that comes back cannot tell a
+/// jump from a long stop, and transactions end after a day: two jumps together are less than that.
+const JUMP_BEFORE_CRASH_MAX_MS: i64 = 8 * 3_600 * 1_000;
 const DAY_MS: i64 = 24 * 3_600 * 1_000;
 /// How fast disks are.
 const DISKS: [(u64, u64); 4] = [(0, 1), (1, 12), (5, 60), (20, 250)];
@@ -125,6 +128,11 @@ impl Plan {
         }
         let jumps = 0..dice.between(0, 2);
         plan.jumps = jumps.map(|_| jump(&dice)).collect();
+        if !plan.dooms.is_empty() {
+            for jump in &mut plan.jumps {
+                jump.by_ms = jump.by_ms.min(JUMP_BEFORE_CRASH_MAX_MS);
+            }
+        }
         plan
     }
 

@@ -1,4 +1,5 @@
-//! Key backups.
+//! Key backups: room keys that a client keeps here, encrypted with a key that only its user has
+//! (Client-Server API, "Server-side key backups"). Knows nothing of which copy of a key is better.
 
 use std::{collections::BTreeMap, fmt::Write as _};
 

@@ -259,12 +259,14 @@ fn an_idle_server_is_small() {
     let place = Place::new();
     let server = place.start();
     let status = fs::read_to_string(format!("/proc/{}/status", server.pid())).unwrap();
+    // What it has taken for itself. The rest of what is resident is the program's own file, which
+    // without optimisation is several times what an administration installs.
     let line = status
         .lines()
-        .find(|line| line.starts_with("VmRSS:"))
+        .find(|line| line.starts_with("RssAnon:"))
         .unwrap();
-    let resident_kib: u64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
-    assert!(resident_kib < 40 * 1024, "{resident_kib} KiB");
+    let taken_kib: u64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
+    assert!(taken_kib < 16 * 1024, "{taken_kib} KiB");
     server.stop();
 }
 
