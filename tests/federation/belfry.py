@@ -1,0 +1,77 @@
+"""Belfry, as it is shipped, with a configuration for a closed network."""
+
+import os
+import selectors
+import subprocess
+import time
+
+from process import PROCESS_MAX_S, Process, environment
+
+# Limits that would slow scenarios down; they are tested elsewhere.
+RATE_LIMITS = (
+    "message",
+    "registration",
+    "login_network",
+    "login_account",
+    "login_failed",
+    "room_creation",
+    "join_local",
+    "join_room",
+    "invite_room",
+    "invite_user",
+    "invite_issuer",
+    "key_claim",
+)
+
+
+class Belfry(Process):
+    make = "belfry"
+
+    def __init__(self, port, client_port, certificates):
+        super().__init__(f"localhost:{port}", client_port)
+        self._config = self.folder / "belfry.toml"
+        limits = "\n".join(f'{name} = "off"' for name in RATE_LIMITS)
+        self._config.write_text(
+            f"""
+server_name = "{self.name}"
+listen.addresses = ["127.0.0.1:{client_port}"]
+listen.tls_addresses = ["127.0.0.1:{port}"]
+listen.tls_certificate_file = "{certificates.certificate}"
+listen.tls_key_file = "{certificates.key}"
+accounts.registration = "open"
+accounts.password_hash_memory_mib = 8
+accounts.password_hash_passes = 1
+log.level = "debug"
+
+[federation]
+mode = "on"
+allow_private_networks = ["127.0.0.0/8", "::1/128"]
+authority_files = ["{certificates.authority}"]
+retry_max_minutes = 1
+
+[rate_limits]
+{limits}
+"""
+        )
+
+    def _spawn(self, log):
+        return subprocess.Popen(
+            [os.environ["BELFRY_BIN"], "--config", str(self._config)],
+            cwd=self.folder,
+            env=environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=log,
+        )
+
+    def _wait_ready(self):
+        """Reads what it prints until it says where it is, which it does once it listens."""
+        deadline = time.monotonic() + PROCESS_MAX_S
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._process.stdout, selectors.EVENT_READ)
+            said = b""
+            while f"http://127.0.0.1:{self.client_port}".encode() not in said:
+                assert selector.select(deadline - time.monotonic()), "belfry is not ready in time"
+                piece = os.read(self._process.stdout.fileno(), 4096)
+                assert piece, f"belfry ended at its start: {self.marked_log()}"
+                said += piece
