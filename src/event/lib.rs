@@ -21,6 +21,7 @@ mod json_number;
 mod json_parser;
 mod key_ring;
 mod pdu;
+mod policy_server;
 mod power;
 #[cfg(test)]
 mod property_tests;
@@ -69,6 +70,7 @@ pub use inbound::{Inbound, Verified};
 pub use json::{JSON_NESTING_MAX, JsonError, canonical_json};
 pub use key_ring::{KeyError, KeyRing, PublicKey, SignatureError};
 pub use pdu::{Pdu, UnreadableEvent};
+pub use policy_server::{POLICY_KEY_ID, POLICY_TYPE, PolicyServer};
 pub use power::{may_invite, may_redact_others, may_send_state};
 pub use push::{EventNotifier, NoPushEvent, Notification, OUTCOMES_MAX, PushRoom};
 pub use resolve::{
