@@ -86,7 +86,7 @@ pub struct EduRow {
 }
 postcard_row!(EduRow);
 
-const fn space(tag: u8, name: &'static str, shape: Shape) -> Keyspace {
+pub(crate) const fn space(tag: u8, name: &'static str, shape: Shape) -> Keyspace {
     Keyspace {
         name,
         tag,

@@ -15,8 +15,8 @@ use crate::{
     codec::postcard_row,
     column::{RoomKey, UserKey},
     reader::RoomReader,
-    rows::{Membership, UserRoomRow},
-    tables::{HashKey, USER_ROOM, ground},
+    rows::{GlobalRow, Membership, UserRoomRow},
+    tables::{GLOBAL_LOG, HashKey, USER_ROOM, ground},
 };
 
 /// Redactions told of one event that is not there; further ones are not remembered.
@@ -34,7 +34,8 @@ pub(crate) static INVITE: Table<(UserKey, RoomKey), InviteRow> =
 pub(crate) static STUCK_ROOM: Table<(RoomKey,), StuckRow> =
     Table::new(ground(113, "stuck_room", Shape::Scan, Temperature::Cold));
 
-/// A membership of a room that this server is not in: an invitation, or a knock.
+/// A membership of a room that this server is not in: an invitation, a knock, or the end of one.
+/// It counts only as long as the user's row of the room ([`user_room`]) names the same event.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InviteRow {
     /// The room's version.
@@ -72,8 +73,9 @@ pub fn forget_target(commit: &mut Commit, room: &RoomId, target: EventHash) {
     REDACTION_DUE.delete_prefix(commit, &(RoomKey::from(room), *target.as_bytes()));
 }
 
-/// Stores a user's invitation into, or knock on, a room that this server is not in, with the row by
-/// which the user's rooms are listed. `event` is the member event's hash.
+/// Stores a user's invitation into, or knock on, a room that this server is not in, or how it ended,
+/// with the row by which the user's rooms are listed; whoever waits for news of it is woken. `event`
+/// is the member event's hash.
 pub fn put_invite(
     commit: &mut Commit,
     user: &UserId,
@@ -85,16 +87,24 @@ pub fn put_invite(
     let key = (UserKey::from(user), RoomKey::from(room));
     INVITE.put(commit, &key, row);
     USER_ROOM.stamp(commit, &key, &UserRoomRow { membership, event });
+    let told = GlobalRow::Stay {
+        room: room.as_str().into(),
+        user: user.as_str().into(),
+    };
+    GLOBAL_LOG.append(commit, &(), &told);
 }
 
-/// Ends it: the user has left, declined or joined by way of `event`.
-pub fn end_invite(commit: &mut Commit, user: &UserId, room: &RoomId, left_by: Option<EventHash>) {
+/// Forgets it: the user has joined, and the room tells of them.
+pub fn end_invite(commit: &mut Commit, user: &UserId, room: &RoomId) {
     let key = (UserKey::from(user), RoomKey::from(room));
     INVITE.delete(commit, &key);
-    if let Some(event) = left_by {
-        let membership = Membership::Leave;
-        USER_ROOM.stamp(commit, &key, &UserRoomRow { membership, event });
-    }
+}
+
+/// Has this server tell the others in the room of an event that came by a handshake. In the commit
+/// that stores the event.
+pub fn relay(commit: &mut Commit, room: &RoomId, event: EventHash) {
+    let room = room.as_str().into();
+    GLOBAL_LOG.append(commit, &(), &GlobalRow::Relay { room, event });
 }
 
 /// The user's invitation into, or knock on, a room that this server is not in.

@@ -3,11 +3,13 @@
 use ruma_common::{room_id, user_id};
 
 use crate::{
-    InviteRow, StuckRow,
+    GlobalRow, InviteRow, STAMP_LAST, StuckRow,
     column::{RoomKey, UserKey},
+    fixture::hash,
     golden_tests::{Sample, sample},
     litter::LITTER,
     remote::{INVITE, REDACTION_DUE, STUCK_ROOM},
+    tables::GLOBAL_LOG,
 };
 
 pub(crate) fn samples() -> Vec<Sample> {
@@ -22,7 +24,17 @@ pub(crate) fn samples() -> Vec<Sample> {
         reason: "too much".into(),
         since_ts: 300,
     };
+    let relay = GlobalRow::Relay {
+        room: "!r:a.org".into(),
+        event: hash(1),
+    };
+    let stay = GlobalRow::Stay {
+        room: "!r:a.org".into(),
+        user: "@alice:a.org".into(),
+    };
     vec![
+        sample(&GLOBAL_LOG, &(STAMP_LAST,), &relay),
+        sample(&GLOBAL_LOG, &(STAMP_LAST,), &stay),
         sample(&LITTER, &(room.clone(),), &()),
         sample(&REDACTION_DUE, &(room.clone(), [1; 32], [2; 32]), &()),
         sample(&INVITE, &(UserKey::from(alice), room.clone()), &invite),

@@ -11,14 +11,15 @@ use std::{
 };
 
 use belfry_data::{
-    Commit, CommitError, CursorRow, DestinationRow, GlobalRow, Position, ReadError, RoomReader,
-    STAMP_FIRST, Snapshot, Stamp, StateError, cursor, destinations, global_log, keep_destination,
-    move_cursor,
+    Commit, CommitError, CursorRow, DestinationRow, GlobalRow, LagRow, Position, ReadError,
+    RoomReader, STAMP_FIRST, Snapshot, Stamp, StateError, cursor, destinations, global_log,
+    keep_destination, move_cursor, note_lag,
 };
 use belfry_policy::{Action, Purpose, Request, Requester};
 use ruma_common::{OwnedRoomId, OwnedServerName, ServerName};
 
 use crate::{
+    device_list,
     queue::Due,
     sender::Shared,
     target::{Told, event_of, servers_in},
@@ -65,8 +66,9 @@ pub(crate) async fn run(shared: Arc<Shared>) {
             return;
         }
     };
+    let mut page_max = LOG_PAGE;
     loop {
-        match route(&shared, &mut seen).await {
+        match route(&shared, &mut seen, &mut page_max).await {
             Ok(None) => {}
             Ok(Some(read)) => {
                 let changed = shared.engine.changed(read);
@@ -107,6 +109,7 @@ async fn begin(shared: &Arc<Shared>) -> Result<Option<CursorRow>, RouteError> {
         after = Some(last.clone());
         for (server, row) in page {
             shared.queues.with_new(&server, |destination| {
+                destination.kept = row.failures > 0;
                 destination.row = Some(row);
                 destination.whole = false;
                 destination.outbox = true;
@@ -121,10 +124,11 @@ async fn begin(shared: &Arc<Shared>) -> Result<Option<CursorRow>, RouteError> {
 async fn route(
     shared: &Arc<Shared>,
     seen: &mut Option<CursorRow>,
+    page_max: &mut usize,
 ) -> Result<Option<Position>, RouteError> {
     let after = seen.as_ref().map_or(STAMP_FIRST, |row| row.stamp);
     let snapshot = shared.engine.snapshot().await?;
-    let page = global_log(&*snapshot, after, LOG_PAGE).await?;
+    let page = global_log(&*snapshot, after, *page_max).await?;
     let Some((last, _)) = page.entries.last() else {
         return Ok(Some(snapshot.position()));
     };
@@ -133,28 +137,33 @@ async fn route(
         resume: Vec::new(),
     };
     let mut parcels = sort(shared, &*snapshot, &page.entries).await?;
+    let lists = device_list::note(shared, &*snapshot, &page.entries).await?;
+    lists.announce(&mut parcels);
     parcels.retain(|server, _| may_tell(shared, server));
     let mut commit = Commit::lazy();
     move_cursor(&mut commit, CURSOR, seen.as_ref(), &to)?;
-    let pinned = parcels.keys().cloned();
-    let pinned: Vec<_> = pinned
-        .map(|server| (pin(shared, &server, after, &mut commit), server))
+    lists.store(shared, &*snapshot, &mut commit).await?;
+    let pinned: Vec<_> = parcels
+        .iter()
+        .map(|(server, parcel)| (pin(shared, server, (after, parcel), &mut commit), server))
         .collect();
     if let Err(error) = shared.engine.commit(commit).await {
-        for (created, server) in pinned {
-            shared.queues.with(&server, |destination| {
-                destination.pins -= 1;
-                destination.row = destination.row.take().filter(|_| !created);
-            });
+        for (pin, server) in pinned {
+            unpin(shared, server, pin);
         }
+        // A page that fits into no commit is dealt with in parts.
+        *page_max = (*page_max / 2).max(1);
         *seen = cursor(&*shared.engine.snapshot().await?, CURSOR).await?;
         return Err(error.into());
     }
-    // Before anything is queued: whoever reads the log by itself reads as far as this.
+    *page_max = LOG_PAGE;
+    // Before anything is queued: a catch-up that begins now covers it.
     shared.routed_to(to.stamp);
-    for (server, parcel) in parcels {
+    let kept: Vec<_> = pinned.iter().map(|(pin, _)| pin.kept).collect();
+    for ((server, parcel), kept) in parcels.into_iter().zip(kept) {
         shared.queues.with(&server, |destination| {
             destination.pins -= 1;
+            destination.kept |= kept;
             destination.outbox |= parcel.outbox;
             for due in parcel.due {
                 destination.push(due);
@@ -166,23 +175,64 @@ async fn route(
     Ok(None)
 }
 
-/// Makes sure that the server has a row, and that it keeps it until the commit is done; whether
-/// the row is new.
-fn pin(shared: &Shared, server: &ServerName, told: Stamp, commit: &mut Commit) -> bool {
+/// What was done for a server in a commit that is under way.
+#[derive(Debug, Clone, Copy)]
+struct Pin {
+    /// Its row is new.
+    created: bool,
+    /// The rooms of what is due are in the commit.
+    kept: bool,
+}
+
+/// Makes sure that the server has a row, and that it keeps it until the commit is done.
+fn pin(
+    shared: &Shared,
+    server: &ServerName,
+    (told, parcel): (Stamp, &Parcel),
+    commit: &mut Commit,
+) -> Pin {
     shared.queues.with_new(server, |destination| {
         destination.pins += 1;
-        if destination.row.is_some() {
-            return false;
+        let kept = destination.lags(parcel.due.len());
+        if kept {
+            let before = (!destination.kept).then_some(&destination.due);
+            let all = before.into_iter().flatten().chain(&parcel.due);
+            note_lags(commit, server, all);
         }
-        let row = DestinationRow {
-            told,
-            failures: 0,
-            retry_age_ms: 0,
-        };
-        keep_destination(commit, server, &row);
-        destination.row = Some(row);
-        true
+        let created = destination.row.is_none();
+        if created {
+            let row = DestinationRow {
+                told,
+                failures: 0,
+                retry_age_ms: 0,
+            };
+            keep_destination(commit, server, &row);
+            destination.row = Some(row);
+        }
+        Pin { created, kept }
     })
+}
+
+/// As it was before the commit, which failed.
+fn unpin(shared: &Shared, server: &ServerName, pin: Pin) {
+    shared.queues.with(server, |destination| {
+        destination.pins -= 1;
+        if pin.created && destination.failures() == 0 {
+            destination.row = None;
+        }
+    });
+}
+
+/// Keeps the rooms of these events, each with its last.
+pub(crate) fn note_lags<'d>(
+    commit: &mut Commit,
+    server: &ServerName,
+    due: impl Iterator<Item = &'d Due>,
+) {
+    let last: BTreeMap<_, _> = due.map(|due| (&due.room, due)).collect();
+    for (room, due) in last {
+        note_lag(commit, server, room, &LagRow::new(due.stamp, due.event));
+    }
 }
 
 /// Whether policy lets us tell that server what happens.
@@ -194,37 +244,48 @@ fn may_tell(shared: &Shared, server: &ServerName) -> bool {
         .is_ok()
 }
 
+/// An entry of the log that others may be told of.
+struct Entry {
+    due: Due,
+    relayed: bool,
+}
+
 /// Who is concerned by what. Each room's servers are read once.
 pub(crate) async fn sort(
     shared: &Shared,
     snapshot: &dyn Snapshot,
     entries: &[(Stamp, GlobalRow)],
 ) -> Result<Parcels, RouteError> {
-    let mut rooms: BTreeMap<OwnedRoomId, Vec<Due>> = BTreeMap::new();
+    let mut rooms: BTreeMap<OwnedRoomId, Vec<Entry>> = BTreeMap::new();
     let mut parcels = Parcels::new();
     for (stamp, row) in entries {
         if let GlobalRow::Outbox { server } = row {
             if let Ok(server) = OwnedServerName::try_from(&**server) {
                 parcels.entry(server).or_default().outbox = true;
             }
-        } else if let Some((room, event)) = event_of(row) {
+        } else if let Some((room, event, relayed)) = event_of(row) {
             let due = Due {
                 stamp: *stamp,
                 room: room.clone(),
                 event,
             };
-            rooms.entry(room).or_default().push(due);
+            rooms
+                .entry(room)
+                .or_default()
+                .push(Entry { due, relayed });
         }
     }
     let mut all: Vec<(Due, BTreeSet<OwnedServerName>)> = Vec::new();
-    for (room, dues) in rooms {
-        let hashes: Vec<_> = dues.iter().map(|due| due.event).collect();
+    for (room, entries) in rooms {
+        let hashes: Vec<_> = entries.iter().map(|entry| entry.due.event).collect();
         let servers = servers_in(snapshot, &room).await?;
         let events = RoomReader::new(snapshot, &room).events(&hashes).await?;
-        for (due, event) in dues.into_iter().zip(events) {
-            let told = event.as_ref().and_then(Told::of);
-            let targets = told.map(|told| told.targets(shared.client.server(), &servers));
-            all.push((due, targets.unwrap_or_default()));
+        for (entry, event) in entries.into_iter().zip(events) {
+            let Some(told) = event.as_ref().and_then(Told::of) else {
+                continue;
+            };
+            let targets = told.targets(shared.client.server(), &servers, entry.relayed);
+            all.push((entry.due, targets));
         }
     }
     all.sort_unstable_by_key(|(due, _)| due.stamp);

@@ -2,7 +2,7 @@
 //!
 //! Exists so that the router and a sender that catches up decide alike. Knows nothing of queues.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use belfry_data::{
     GlobalRow, Membership, ReadError, RoomHead, RoomReader, Snapshot, StateError, StoredEvent,
@@ -39,30 +39,27 @@ impl Told {
         serde_json::from_str(&event.row.json).ok()
     }
 
-    /// Who is told of it by this server, if its room has these servers. Of its own events, all,
-    /// and the server of a member who was put out. Of others' events nobody, except for the
-    /// membership of somebody whose server has just come or is not there: such an event came
-    /// here by a handshake, and others may not know that server yet.
+    /// Who is told of it by this server, if its room has these servers: of its own events, and of
+    /// those that came by a handshake with it, all of them, and the server of a member who was put
+    /// out; of others' events nobody.
     pub(crate) fn targets(
         &self,
         own: &ServerName,
-        servers: &BTreeMap<OwnedServerName, i64>,
+        servers: &BTreeSet<OwnedServerName>,
+        relayed: bool,
     ) -> BTreeSet<OwnedServerName> {
         let sender = self.sender.server_name();
-        let is_own = sender == own;
-        let few = servers.get(sender).copied().unwrap_or(0) <= 1;
-        let relayed = few && self.kind == MEMBER;
-        if !(is_own || relayed) {
+        if sender != own && !relayed {
             return BTreeSet::new();
         }
-        let mut targets: BTreeSet<_> = servers.keys().cloned().collect();
-        targets.extend(self.put_out().filter(|_| is_own));
+        let mut targets = servers.clone();
+        targets.extend(self.put_out());
         targets.remove(own);
         targets.remove(sender);
         targets
     }
 
-    /// The server of a member who was put out, which may no longer be in the room.
+    /// The server of a member who left or was put out, which may no longer be in the room.
     fn put_out(&self) -> Option<OwnedServerName> {
         let membership = self.content.membership.as_ref()?.as_str()?;
         if self.kind != MEMBER || !matches!(membership, "leave" | "ban") {
@@ -73,22 +70,26 @@ impl Told {
     }
 }
 
-/// The room and the event of an entry of the log, if it is one.
-pub(crate) fn event_of(row: &GlobalRow) -> Option<(OwnedRoomId, EventHash)> {
-    let GlobalRow::Event { room, event } = row else {
-        return None;
+/// The room and the event of an entry of the log, if it is one, and whether it is there because this
+/// server is to tell the others of another's event.
+pub(crate) fn event_of(row: &GlobalRow) -> Option<(OwnedRoomId, EventHash, bool)> {
+    let (room, event, relayed) = match row {
+        GlobalRow::Event { room, event } => (room, event, false),
+        GlobalRow::Relay { room, event } => (room, event, true),
+        _ => return None,
     };
-    Some((<&RoomId>::try_from(&**room).ok()?.to_owned(), *event))
+    let room = <&RoomId>::try_from(&**room).ok()?.to_owned();
+    Some((room, *event, relayed))
 }
 
-/// The servers that are in a room now, each with how many of its users are joined.
+/// The servers that are in a room now.
 pub(crate) async fn servers_in(
     snapshot: &dyn Snapshot,
     room: &RoomId,
-) -> Result<BTreeMap<OwnedServerName, i64>, StateError> {
+) -> Result<BTreeSet<OwnedServerName>, StateError> {
     let reader = RoomReader::new(snapshot, room);
     let Some(head) = reader.head().await? else {
-        return Ok(BTreeMap::new());
+        return Ok(BTreeSet::new());
     };
     match head.rows() {
         Some(epoch) => Ok(counted(&reader, epoch).await?),
@@ -99,13 +100,13 @@ pub(crate) async fn servers_in(
 async fn counted(
     reader: &RoomReader<'_>,
     epoch: u64,
-) -> Result<BTreeMap<OwnedServerName, i64>, ReadError> {
-    let mut servers = BTreeMap::new();
+) -> Result<BTreeSet<OwnedServerName>, ReadError> {
+    let mut servers = BTreeSet::new();
     let mut after: Option<OwnedServerName> = None;
     while servers.len() < ROOM_SERVERS_MAX {
         let page = reader.joined_servers(epoch, after.as_deref(), PAGE);
         let (found, next) = page.await?;
-        servers.extend(found);
+        servers.extend(found.into_iter().map(|(server, _)| server));
         after = next;
         if after.is_none() {
             break;
@@ -117,15 +118,15 @@ async fn counted(
 async fn among_members(
     reader: &RoomReader<'_>,
     head: &RoomHead,
-) -> Result<BTreeMap<OwnedServerName, i64>, StateError> {
-    let mut servers: BTreeMap<OwnedServerName, i64> = BTreeMap::new();
+) -> Result<BTreeSet<OwnedServerName>, StateError> {
+    let mut servers: BTreeSet<OwnedServerName> = BTreeSet::new();
     let mut from = None;
     loop {
         let page = reader.current(head).members(from, PAGE).await?;
         for member in page.members {
             if member.membership == Membership::Join && servers.len() < ROOM_SERVERS_MAX {
                 let server = member.user_id.server_name().to_owned();
-                *servers.entry(server).or_default() += 1;
+                servers.insert(server);
             }
         }
         from = page.next;

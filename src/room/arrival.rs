@@ -18,6 +18,9 @@ const DELIVERY_BYTES_MAX: usize = 256 * 1024;
 pub(crate) enum Ground {
     /// Its previous events, which are all stored.
     PrevEvents,
+    /// The same, of a membership that another server's user came by: this server tells the others
+    /// in the room of it.
+    Handshake,
     /// Another server told it; its nodes and events are stored. Previous events may be missing.
     Told(Root),
     /// The same, of a join by which this server comes into the room, or into it again: what the

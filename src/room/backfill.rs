@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use belfry_data::{Membership, RoomReader};
+use belfry_data::RoomReader;
 use belfry_event::{EventHash, Pdu};
 use ruma_common::{OwnedEventId, OwnedServerName, RoomId};
 
@@ -21,12 +21,10 @@ use crate::rooms::Rooms;
 
 /// Missing events that one question begins at.
 const GAPS_MAX: usize = 10;
-/// Servers that are asked, one after the other.
-const SERVERS_MAX: usize = 3;
 /// States that are fetched for one answer.
 const STATES_MAX: usize = 5;
-/// Members that are looked through for servers.
-const MEMBERS_MAX: usize = 500;
+/// Gaps of one room that are looked through for the nearest.
+const LOOKED_THROUGH_MAX: usize = 1_000;
 
 impl Rooms {
     /// Asks other servers for history before the gaps nearest to `depth`, from there back; at most
@@ -82,24 +80,14 @@ impl crate::rooms::Shared {
         let snapshot = self.engine.snapshot().await?;
         let reader = RoomReader::new(&*snapshot, room_id);
         let head = reader.head().await?.ok_or(RoomError::UnknownRoom)?;
-        let mut gaps = reader.gaps(None, 1_000).await?;
+        let mut gaps = reader.gaps(None, LOOKED_THROUGH_MAX).await?;
         gaps.sort_by_key(|(hash, at)| (at.abs_diff(depth), *hash));
         gaps.truncate(GAPS_MAX);
-        let page = reader.current(&head).members(None, MEMBERS_MAX).await?;
-        let local = &self.identity.server_name;
-        let mut servers: BTreeMap<OwnedServerName, usize> = BTreeMap::new();
-        for member in page.members {
-            let server = member.user_id.server_name();
-            if member.membership == Membership::Join && server != local {
-                *servers.entry(server.to_owned()).or_default() += 1;
-            }
-        }
-        let mut servers: Vec<_> = servers.into_iter().collect();
-        // Those with most users first: they have most of the history.
-        servers.sort_by_key(|(server, users)| (std::cmp::Reverse(*users), server.clone()));
-        servers.truncate(SERVERS_MAX);
-        let gaps = gaps.into_iter().map(|(hash, _)| hash).collect();
-        let servers = servers.into_iter().map(|(server, _)| server).collect();
+        let gaps: Vec<_> = gaps.into_iter().map(|(hash, _)| hash).collect();
+        let servers = match &gaps {
+            none if none.is_empty() => Vec::new(),
+            _ => self.sources(room_id, &[]).await?,
+        };
         Ok((rules_of(&head)?, gaps, servers))
     }
 }

@@ -6,9 +6,7 @@
 
 use std::sync::Arc;
 
-use belfry_data::{
-    Acceptance, Before, Membership as Is, RoomHead, RoomReader, put_invite, user_room,
-};
+use belfry_data::{Acceptance, RoomReader};
 use belfry_event::{EventHash, Inbound, Pdu, RoomRules, SignatureError};
 use ruma_common::{EventId, OwnedUserId, RoomId, RoomVersionId, ServerName, UserId};
 use serde_json::Value;
@@ -127,7 +125,9 @@ impl Rooms {
             let signed = join.countersign(local, &self.0.identity.key);
             join = Arc::new(signed.map_err(|error| RoomError::BadParameter(error.to_string()))?);
         }
-        self.0.admit(rules, room_id, &join).await?;
+        self.0
+            .admit(rules, room_id, &join, Ground::Handshake)
+            .await?;
         let before = self.0.state_before(room_id, join.hash()).await?;
         let state = state_events(&self.0, room_id, rules, before).await?;
         let chain = auth_chain(&self.0, room_id, rules, state.values().chain([&join])).await?;
@@ -153,7 +153,7 @@ impl Rooms {
             .map(drop)
     }
 
-    /// `PUT /v1/send_knock`: stripped state of the room. Errors as in [`Rooms::accept_join`].
+    /// `PUT /v1/send_knock`: what somebody outside is told of the room. Errors as in [`Rooms::accept_join`].
     pub async fn accept_knock(
         &self,
         origin: &ServerName,
@@ -163,7 +163,7 @@ impl Rooms {
     ) -> Result<Vec<Box<RawValue>>, RoomError> {
         self.accept(origin, Handshake::Knock, room_id, event_id, event)
             .await?;
-        self.0.stripped_state(room_id).await
+        self.0.told_state(room_id, None).await
     }
 
     async fn accept(
@@ -185,7 +185,9 @@ impl Rooms {
             .0
             .own_member(&asked, handshake.membership(), event)
             .await?;
-        self.0.admit(rules, room_id, &member).await
+        self.0
+            .admit(rules, room_id, &member, Ground::Handshake)
+            .await
     }
 
     /// `PUT /v2/invite`: an invite of a user of this server, signed as asked for, and remembered if
@@ -207,6 +209,11 @@ impl Rooms {
         let version = &invitation.room_version;
         let rules = RoomRules::new(version)
             .ok_or_else(|| RoomError::UnsupportedVersion(version.to_string()))?;
+        match self.0.door(room_id, origin).await {
+            Ok(known) if known != rules => return Err(unfit("the room has another version")),
+            Ok(_) | Err(RoomError::UnknownRoom) => {}
+            Err(error) => return Err(error),
+        }
         let asked = Asked {
             origin,
             rules,
@@ -331,12 +338,18 @@ impl Shared {
         rules: &'static RoomRules,
         room_id: &RoomId,
         pdu: &Arc<Pdu>,
+        ground: Ground,
     ) -> Result<(), RoomError> {
+        let policy = self.policy_server(room_id).await?;
+        let pdu = match &policy {
+            Some(policy) => &self.recommended(policy, Arc::clone(pdu)).await,
+            None => pdu,
+        };
         let delivery = Delivery {
             rules,
             arrivals: vec![Arrival {
                 pdu: Arc::clone(pdu),
-                ground: Ground::PrevEvents,
+                ground,
                 staged: None,
             }],
             dropped: Vec::new(),
@@ -366,79 +379,32 @@ impl Shared {
             .ok_or_else(|| RoomError::Fault("a stored event has no place".to_owned()))
     }
 
-    /// What somebody who is not in the room is told of it.
-    pub(crate) async fn stripped_state(
+    /// What somebody who is not in the room is told of it, whoever invites them first among the
+    /// members: whole events (Server-Server API, "Inviting to a room", from v1.16 on), of which their
+    /// server shows them a part.
+    pub(crate) async fn told_state(
         &self,
         room_id: &RoomId,
+        inviter: Option<&UserId>,
     ) -> Result<Vec<Box<RawValue>>, RoomError> {
         let snapshot = self.engine.snapshot().await?;
         let reader = RoomReader::new(&*snapshot, room_id);
         let head = reader.head().await?.ok_or(RoomError::UnknownRoom)?;
+        let inviter = inviter.map(|user| ("m.room.member", user.as_str()));
+        let keys = STRIPPED.iter().map(|kind| (*kind, "")).chain(inviter);
         let mut told = Vec::new();
-        for kind in STRIPPED {
-            if let Some(event) = current(&reader, &head, kind, "").await? {
-                let pdu = event
-                    .pdu(rules_of(&head)?)
-                    .map_err(|error| RoomError::Fault(error.to_string()))?;
-                let mut json = String::new();
-                pdu.write_stripped_json(&mut json);
-                told.push(raw(&json)?);
+        for (kind, key) in keys {
+            let Some(event) = current(&reader, &head, kind, key).await? else {
+                continue;
+            };
+            let fault = |error: belfry_event::UnreadableEvent| RoomError::Fault(error.to_string());
+            let mut pdu = event.pdu(rules_of(&head)?).map_err(fault)?;
+            if event.row.redacted_by.is_some() {
+                pdu = pdu.redact().map_err(fault)?;
             }
+            told.push(raw(pdu.json())?);
         }
         Ok(told)
-    }
-
-    /// Stores an invitation, unless this server is in the room, which then hears of it there.
-    async fn remember_invite(
-        &self,
-        room_id: &RoomId,
-        user_id: &UserId,
-        invite: &Pdu,
-        state: Vec<Box<str>>,
-    ) -> Result<(), RoomError> {
-        let snapshot = self.engine.snapshot().await?;
-        let reader = RoomReader::new(&*snapshot, room_id);
-        let seen = reader.head_seen().await?;
-        if let Some(head) = &seen.row {
-            let local = &self.identity.server_name;
-            if crate::residence::is_in_room(&reader, head, local, true).await? {
-                return Ok(());
-            }
-        }
-        let known = user_room(&*snapshot, user_id, room_id).await?;
-        if known.is_some_and(|(_, row)| row.event == invite.hash()) {
-            return Ok(());
-        }
-        let row = belfry_data::InviteRow {
-            room_version: invite.rules().version().as_str().into(),
-            event: invite.json().into(),
-            state,
-        };
-        let mut commit = belfry_data::Commit::synced();
-        head_check(seen.row.as_ref(), &seen, &mut commit, room_id);
-        put_invite(
-            &mut commit,
-            user_id,
-            room_id,
-            Is::Invite,
-            invite.hash(),
-            &row,
-        );
-        self.engine.commit(commit).await?;
-        Ok(())
-    }
-}
-
-/// That nobody of this server joined in the meantime.
-fn head_check(
-    head: Option<&RoomHead>,
-    seen: &belfry_data::Seen<RoomHead>,
-    commit: &mut belfry_data::Commit,
-    room_id: &RoomId,
-) {
-    match head {
-        Some(_) => Before::Read(seen).check(commit, room_id),
-        None => Before::New.check(commit, room_id),
     }
 }
 

@@ -10,40 +10,28 @@ use std::time::Duration;
 
 use belfry_data::{RoomReader, StagedEvent, StuckRow, clear_stuck, flag_stuck};
 use belfry_env::Moment;
-use belfry_event::{EventHash, Pdu, auth_events_needed};
+use belfry_event::EventHash;
 use ruma_common::{OwnedRoomId, OwnedServerName, ServerName};
 use tokio::select;
 
 use crate::arrival::{Arrival, Delivery, Fate, Ground};
 use crate::bell::Bell;
+use crate::completion::Lack;
 use crate::error::RoomError;
-use crate::fetch::{Fetch, FetchError};
+use crate::fetch::FetchError;
 use crate::planner::rules_of;
+use crate::policy_server::ASKS_MAX;
 use crate::pool::{Pool, Waiting, deliver};
+use crate::rest::Resting;
 use crate::rooms::Shared;
 use crate::verification::verify_all;
 
-/// Staged events taken on in one round.
+/// Staged events taken on in one round: those that came first.
 const ROUND_EVENTS_MAX: usize = 500;
-/// Events looked up at once.
-const LOOKED_UP_AT_ONCE: usize = 500;
-/// Answers with missing ancestors that are asked for in one round.
-const GAP_ANSWERS_MAX: usize = 10;
-/// States and auth chains that are asked for in one round.
-const ROUND_FETCHES_MAX: usize = 20;
-/// How long an event rests after what it needs was not to be had; doubled each time.
-const HOLD_FIRST: Duration = Duration::from_secs(30);
-/// How often that is tried before the event is dropped: some two hours.
-const HOLDS_MAX: u32 = 8;
+/// Staged events that are looked through for them.
+const STAGED_SCAN_MAX: usize = 10_000;
 /// How long a round rests that the database or the worker ended.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
-
-/// An event that rests.
-#[derive(Clone, Copy)]
-struct Held {
-    until: Moment,
-    times: u32,
-}
 
 /// What a round came to.
 enum Round {
@@ -55,13 +43,20 @@ enum Round {
     Rests(Moment),
 }
 
+/// Events that wait for the room's worker, those that are to be looked at now.
+struct Staged {
+    awake: Vec<StagedEvent>,
+    /// Whether any are staged at all.
+    any: bool,
+}
+
 /// See the module.
 pub(crate) struct Inbound {
-    shared: Arc<Shared>,
-    room_id: OwnedRoomId,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) room_id: OwnedRoomId,
     /// Rung when something was staged.
     bell: Arc<Bell>,
-    held: BTreeMap<EventHash, Held>,
+    resting: Resting,
     /// Events that are dropped in the next round.
     doomed: Vec<StagedEvent>,
     flagged: bool,
@@ -73,7 +68,7 @@ impl Inbound {
             shared,
             room_id,
             bell,
-            held: BTreeMap::new(),
+            resting: Resting::default(),
             doomed: Vec::new(),
             // What an earlier life left is found out by ending without it.
             flagged: true,
@@ -85,6 +80,7 @@ impl Inbound {
         let shutdown = self.shared.env.shutdown.clone();
         loop {
             self.bell.hush();
+            self.resting.wake(&self.bell.take_heard());
             let Some(round) = shutdown.unless(self.round()).await else {
                 return;
             };
@@ -100,6 +96,8 @@ impl Inbound {
                     now + RETRY_AFTER
                 }
             };
+            let origins = self.resting.origins();
+            self.shared.inbounds.listen(&self.room_id, origins);
             select! { biased;
                 () = shutdown.wait() => return,
                 () = self.bell.rung() => {}
@@ -115,37 +113,64 @@ impl Inbound {
             self.unflag().await?;
             return Ok(Round::Empty);
         };
-        if pool.events.is_empty() && pool.dropped.is_empty() && !self.doomed.is_empty() {
-            return Ok(Round::Worked);
-        }
         if pool.events.is_empty() && pool.dropped.is_empty() {
-            let first = self.held.values().map(|held| held.until).min();
+            if !self.doomed.is_empty() {
+                return Ok(Round::Worked);
+            }
             let now = self.shared.env.clock.now();
+            let first = self.resting.first().map(|first| first.max(now));
             return Ok(Round::Rests(first.unwrap_or(now + RETRY_AFTER)));
         }
-        self.complete(&mut pool).await?;
+        // First what lacks nothing: nobody waits for another server because of somebody else.
+        let missing = self.missing(&pool).await?;
+        let ready = pool.ready(&missing);
+        let worked = !ready.is_empty() || !pool.dropped.is_empty();
+        self.deliver(&mut pool, ready).await?;
+        self.complete(&mut pool, worked).await?;
         let order = pool.order();
-        self.deliver(pool, order).await?;
+        self.deliver(&mut pool, order).await?;
         Ok(Round::Worked)
+    }
+
+    /// The staged events that do not rest, by arrival.
+    async fn staged(&mut self, reader: &RoomReader<'_>) -> Result<Staged, RoomError> {
+        let now = self.shared.env.clock.now();
+        let (mut awake, mut hashes): (Vec<StagedEvent>, _) = (Vec::new(), BTreeSet::new());
+        let (mut after, mut whole) = (None, false);
+        while hashes.len() < STAGED_SCAN_MAX {
+            let page = reader.staged(after, ROUND_EVENTS_MAX).await?;
+            after = page.last().map(|event| event.hash);
+            whole = page.len() < ROUND_EVENTS_MAX;
+            hashes.extend(page.iter().map(|event| event.hash));
+            let page = page.into_iter();
+            awake.extend(page.filter(|event| !self.resting.holds(event.hash, now)));
+            if whole {
+                break;
+            }
+        }
+        if whole {
+            self.resting.retain(&hashes);
+        }
+        awake.sort_by_key(|event| event.stamp);
+        awake.truncate(ROUND_EVENTS_MAX);
+        let any = !hashes.is_empty();
+        Ok(Staged { awake, any })
     }
 
     /// The staged events that do not rest, verified; `None` if nothing is staged.
     async fn gather(&mut self) -> Result<Option<Pool>, RoomError> {
-        let (head, staged) = {
-            let snapshot = self.shared.engine.snapshot().await?;
-            let reader = RoomReader::new(&*snapshot, &self.room_id);
-            (
-                reader.head().await?,
-                reader.staged(None, ROUND_EVENTS_MAX).await?,
-            )
+        let (head, Staged { mut awake, any }) = {
+            let shared = Arc::clone(&self.shared);
+            let room_id = self.room_id.clone();
+            let snapshot = shared.engine.snapshot().await?;
+            let reader = RoomReader::new(&*snapshot, &room_id);
+            (reader.head().await?, self.staged(&reader).await?)
         };
-        let (Some(head), false) = (head, staged.is_empty()) else {
+        let (Some(head), true) = (head, any) else {
             return Ok(None);
         };
-        let now = self.shared.env.clock.now();
-        let hashes: BTreeSet<_> = staged.iter().map(|event| event.hash).collect();
         let dropped = std::mem::take(&mut self.doomed);
-        self.held.retain(|hash, _| hashes.contains(hash));
+        awake.retain(|event| dropped.iter().all(|other| other.hash != event.hash));
         let mut pool = Pool {
             rules: rules_of(&head)?,
             extremities: head.extremities,
@@ -154,19 +179,8 @@ impl Inbound {
             fetches: 0,
             answers: 0,
         };
-        let rests = |hash: &EventHash| {
-            let paused = self.held.get(hash);
-            let dropped = pool.dropped.iter().any(|event| event.hash == *hash);
-            dropped || paused.is_some_and(|pause| pause.until > now)
-        };
-        let awake: Vec<_> = staged
-            .into_iter()
-            .filter(|event| !rests(&event.hash))
-            .collect();
-        let texts = awake
-            .iter()
-            .map(|event| event.row.json.to_string())
-            .collect();
+        let texts = awake.iter();
+        let texts = texts.map(|event| event.row.json.to_string()).collect();
         let keys = &*self.shared.keys;
         let verified = verify_all(keys, pool.rules, &self.room_id, texts).await;
         for staged in awake {
@@ -188,37 +202,39 @@ impl Inbound {
     fn hold_back(&mut self, staged: StagedEvent, reason: &str) {
         let now = self.shared.env.clock.now();
         let (hash, room_id) = (staged.hash, &self.room_id);
-        let held = self.held.entry(hash).or_insert(Held {
-            until: now,
-            times: 0,
-        });
-        held.times += 1;
-        held.until = now + HOLD_FIRST.saturating_mul(1 << held.times.min(HOLDS_MAX));
-        if held.times > HOLDS_MAX {
+        let rests = match <&ServerName>::try_from(&*staged.row.origin) {
+            Ok(origin) => self.resting.add(hash, origin, now),
+            Err(_) => false,
+        };
+        if rests {
+            tracing::debug!(%room_id, ?hash, reason, "an event of another server waits");
+        } else {
             tracing::info!(%room_id, ?hash, reason, "an event of another server is dropped");
             self.doomed.push(staged);
-            self.held.remove(&hash);
-        } else {
-            tracing::debug!(%room_id, ?hash, reason, "an event of another server waits");
         }
     }
 
     /// Fetches what the events refer to until nothing is missing or nothing more is to be had.
     /// Events that go without are taken off the pool.
-    async fn complete(&mut self, pool: &mut Pool) -> Result<(), RoomError> {
+    async fn complete(&mut self, pool: &mut Pool, worked: bool) -> Result<(), RoomError> {
         loop {
             let missing = self.missing(pool).await?;
             let order = pool.order();
             let Some(hash) = order.into_iter().find(|hash| missing.contains_key(hash)) else {
                 return Ok(());
             };
-            let Some((cites, follows)) = missing.get(&hash) else {
+            let Some(lack) = missing.get(&hash) else {
                 return Ok(());
             };
-            let tried = if *cites {
-                self.fetch_auth(pool, hash).await
+            let tried = if let Some(before) = self.waits_for(lack).await? {
+                let now = self.shared.env.clock.now();
+                if self.resting.follow(hash, before, now) || worked {
+                    pool.events.remove(&hash);
+                    continue;
+                }
+                Err(FetchError::Lacking("an event before it waits"))
             } else {
-                self.fetch_prev(pool, hash, follows).await
+                self.supply(pool, hash, lack).await
             };
             match tried {
                 Ok(()) => {}
@@ -236,131 +252,21 @@ impl Inbound {
         }
     }
 
-    /// What is missing: for each event whether it lacks auth events, and which previous ones.
-    async fn missing(
-        &self,
-        pool: &Pool,
-    ) -> Result<BTreeMap<EventHash, (bool, Vec<EventHash>)>, RoomError> {
-        let mut asked = BTreeSet::new();
-        for waiting in pool.events.values() {
-            asked.extend(auth_events_needed(&waiting.pdu));
-            asked.extend(waiting.pdu.prev_hashes());
+    /// An event that is staged but not in the pool, without which this one cannot be judged.
+    async fn waits_for(&self, lack: &Lack) -> Result<Option<EventHash>, RoomError> {
+        if lack.follows.is_empty() {
+            return Ok(None);
         }
-        asked.retain(|hash| !pool.events.contains_key(hash));
-        let placed = self.placed(asked.into_iter().collect()).await?;
-        let mut missing = BTreeMap::new();
-        for (hash, waiting) in &pool.events {
-            let is_there = |hash: &EventHash| pool.events.contains_key(hash);
-            let mut needed = auth_events_needed(&waiting.pdu).into_iter();
-            let cites = needed.any(|hash| !is_there(&hash) && !placed.contains_key(&hash));
-            let prevs = waiting.pdu.prev_hashes().iter().copied();
-            let lacks = |hash: &EventHash| !is_there(hash) && placed.get(hash) != Some(&true);
-            let follows: Vec<_> = match waiting.told {
-                Some(_) => Vec::new(),
-                None => prevs.filter(lacks).collect(),
-            };
-            if cites || !follows.is_empty() {
-                missing.insert(*hash, (cites, follows));
-            }
-        }
-        Ok(missing)
+        let snapshot = self.shared.engine.snapshot().await?;
+        let reader = RoomReader::new(&*snapshot, &self.room_id);
+        let staged = reader.are_staged(&lack.follows).await?;
+        let mut waiting = lack.follows.iter().zip(staged);
+        Ok(waiting.find_map(|(hash, staged)| staged.then_some(*hash)))
     }
 
-    /// Of these events, those that are stored, and whether their place is known.
-    async fn placed(&self, hashes: Vec<EventHash>) -> Result<BTreeMap<EventHash, bool>, RoomError> {
-        let mut placed = BTreeMap::new();
-        for chunk in hashes.chunks(LOOKED_UP_AT_ONCE) {
-            let snapshot = self.shared.engine.snapshot().await?;
-            let reader = RoomReader::new(&*snapshot, &self.room_id);
-            for found in reader.events(chunk).await?.into_iter().flatten() {
-                placed.insert(found.hash, !found.row.is_outlier());
-            }
-        }
-        Ok(placed)
-    }
-
-    fn fetch<'a>(&'a self, pool: &Pool, server: &'a ServerName) -> Fetch<'a> {
-        Fetch {
-            shared: &self.shared,
-            room_id: &self.room_id,
-            rules: pool.rules,
-            server,
-        }
-    }
-
-    async fn fetch_auth(&self, pool: &mut Pool, hash: EventHash) -> Result<(), FetchError> {
-        pool.fetches += 1;
-        let Some(waiting) = pool.events.get(&hash) else {
-            return Ok(());
-        };
-        if pool.fetches > ROUND_FETCHES_MAX {
-            return Err(FetchError::Lacking("enough was fetched in this round"));
-        }
-        let (pdu, origin) = (Arc::clone(&waiting.pdu), waiting.origin.clone());
-        self.fetch(pool, &origin).auth_events(&pdu).await
-    }
-
-    /// Ancestors first; if the gap is too wide, the state before the event.
-    async fn fetch_prev(
-        &self,
-        pool: &mut Pool,
-        hash: EventHash,
-        missing: &[EventHash],
-    ) -> Result<(), FetchError> {
-        let Some(waiting) = pool.events.get_mut(&hash) else {
-            return Ok(());
-        };
-        if missing.iter().any(|prev| self.held.contains_key(prev)) {
-            return Err(FetchError::Lacking("an event before it waits"));
-        }
-        let origin = waiting.origin.clone();
-        let first = !std::mem::replace(&mut waiting.asked, true);
-        if first && pool.answers < GAP_ANSWERS_MAX {
-            pool.answers += 1;
-            let extremities = pool.extremities.clone();
-            let found = self
-                .fetch(pool, &origin)
-                .ancestors(hash, &extremities)
-                .await;
-            // Some servers have forgotten what led to it, and tell the state all the same.
-            let found = found.unwrap_or_default();
-            for pdu in self.leading_to(missing, found).await? {
-                pool.add(pdu, None, origin.clone());
-            }
-            return Ok(());
-        }
-        pool.fetches += 1;
-        if pool.fetches > ROUND_FETCHES_MAX {
-            return Err(FetchError::Lacking("enough was fetched in this round"));
-        }
-        let root = self.fetch(pool, &origin).state_before(hash).await?;
-        if let Some(waiting) = pool.events.get_mut(&hash) {
-            waiting.told = Some(root);
-        }
-        Ok(())
-    }
-
-    /// Of the events found, those on the way from these to what has a place in the room. What is
-    /// before that is history.
-    async fn leading_to(
-        &self,
-        missing: &[EventHash],
-        mut found: BTreeMap<EventHash, Arc<Pdu>>,
-    ) -> Result<Vec<Arc<Pdu>>, RoomError> {
-        let placed = self.placed(found.keys().copied().collect()).await?;
-        found.retain(|hash, _| placed.get(hash) != Some(&true));
-        let (mut pending, mut leading) = (missing.to_vec(), Vec::new());
-        while let Some(hash) = pending.pop() {
-            if let Some(pdu) = found.remove(&hash) {
-                pending.extend_from_slice(pdu.prev_hashes());
-                leading.push(pdu);
-            }
-        }
-        Ok(leading)
-    }
-
-    /// Hands the events to the worker, in deliveries, and sees what became of them.
-    async fn deliver(&mut self, mut pool: Pool, order: Vec<EventHash>) -> Result<(), RoomError> {
+    /// Hands these events to the worker, in deliveries, and sees what became of them.
+    async fn deliver(&mut self, pool: &mut Pool, order: Vec<EventHash>) -> Result<(), RoomError> {
+        self.have_recommended(pool, &order).await?;
         let waiting = order.iter().filter_map(|hash| pool.events.remove(hash));
         let arrivals = waiting.map(|waiting| Arrival {
             ground: waiting.told.map_or(Ground::PrevEvents, Ground::Told),
@@ -369,16 +275,13 @@ impl Inbound {
         });
         let arrivals: Vec<_> = arrivals.collect();
         let mut deliveries = Delivery::split(pool.rules, arrivals);
-        if deliveries.is_empty() {
+        if deliveries.is_empty() && !pool.dropped.is_empty() {
             deliveries.push(Delivery::empty(pool.rules));
         }
         if let Some(first) = deliveries.first_mut() {
             first.dropped = std::mem::take(&mut pool.dropped);
         }
         for delivery in deliveries {
-            if delivery.arrivals.is_empty() && delivery.dropped.is_empty() {
-                continue;
-            }
             let staged: Vec<_> = delivery
                 .arrivals
                 .iter()
@@ -387,6 +290,29 @@ impl Inbound {
             let fates = deliver(&self.shared, &self.room_id, delivery).await?;
             for (staged, fate) in staged.into_iter().zip(fates) {
                 self.note(staged, fate).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Has the room's policy server, if there is one, sign those that came without its signature.
+    async fn have_recommended(
+        &self,
+        pool: &mut Pool,
+        order: &[EventHash],
+    ) -> Result<(), RoomError> {
+        let Some(policy) = self.shared.policy_server(&self.room_id).await? else {
+            return Ok(());
+        };
+        let mut asks = 0;
+        for hash in order {
+            let Some(waiting) = pool.events.get_mut(hash) else {
+                continue;
+            };
+            if asks < ASKS_MAX && !policy.recommends(&waiting.pdu) {
+                asks += 1;
+                let pdu = Arc::clone(&waiting.pdu);
+                waiting.pdu = self.shared.recommended(&policy, pdu).await;
             }
         }
         Ok(())

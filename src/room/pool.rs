@@ -3,7 +3,7 @@
 //! It exists so that completing events and judging them are told apart. It knows nothing of how
 //! events are come by.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use belfry_data::{Root, StagedEvent};
@@ -12,6 +12,7 @@ use ruma_common::{OwnedServerName, RoomId};
 use tokio::sync::oneshot;
 
 use crate::arrival::{Delivery, Fate};
+use crate::completion::Lack;
 use crate::error::RoomError;
 use crate::job::Job;
 use crate::outliers::order_by;
@@ -54,6 +55,26 @@ impl Pool {
             asked: false,
         };
         self.events.entry(waiting.pdu.hash()).or_insert(waiting);
+    }
+
+    /// Those that lack nothing, and follow none that does; each after those that it refers to.
+    pub(crate) fn ready(&self, missing: &BTreeMap<EventHash, Lack>) -> Vec<EventHash> {
+        let mut unready: BTreeSet<EventHash> = missing.keys().copied().collect();
+        let mut ready = Vec::new();
+        for hash in self.order() {
+            let Some(waiting) = self.events.get(&hash) else {
+                continue;
+            };
+            let prevs = waiting.pdu.prev_hashes().iter();
+            let cited = auth_events_needed(&waiting.pdu);
+            let follows = prevs.chain(&cited).any(|other| unready.contains(other));
+            if follows || unready.contains(&hash) {
+                unready.insert(hash);
+            } else {
+                ready.push(hash);
+            }
+        }
+        ready
     }
 
     /// The events, each after those that it refers to.

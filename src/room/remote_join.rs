@@ -8,18 +8,17 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use belfry_data::{
-    Acceptance, Before, InviteRow, Membership as Is, RoomReader, end_invite, put_invite,
-};
+use belfry_data::{Acceptance, Membership as Is, StateTuple, end_invite};
 use belfry_event::{Draft, EventHash, Inbound, KeyRing, Pdu, RoomRules};
 use ruma_common::{
     MilliSecondsSinceUnixEpoch, OwnedEventId, OwnedRoomId, OwnedServerName, RoomId, RoomVersionId,
     ServerName,
 };
+use serde_json::Value;
 use serde_json::value::RawValue;
-use serde_json::{Map, Value};
 
 use crate::arrival::{Arrival, Delivery, Fate, Ground};
+use crate::beginning::{beginning, only_beginning};
 use crate::change::{Change, MemberAct, Membership};
 use crate::error::RoomError;
 use crate::fetch::Fetch;
@@ -30,15 +29,14 @@ use crate::peers::{Handshake, Invitation, JoinAnswer, PeerAnswer, PeerError, Tem
 use crate::planner::draft;
 use crate::pool::deliver;
 use crate::rooms::{Rooms, Shared};
-use crate::stripped::{INVITE_STATE_MAX, strip};
+use crate::stripped::kept;
+use crate::template::{self, VOUCHER};
 use crate::verification::{parse, verify_all};
 
 /// Servers that are tried, one after the other.
 pub const VIA_MAX: usize = 10;
 /// How long one call may take; a join of a large room takes its time.
 const CALL_WITHIN: Duration = Duration::from_mins(2);
-/// The key of the user who vouches for the join of a restricted room.
-const VOUCHER: &str = "join_authorised_via_users_server";
 /// Events that are taken from one answer.
 const ANSWER_EVENTS_MAX: usize = 400_000;
 
@@ -75,7 +73,17 @@ impl Rooms {
 
     /// Declines an invite, takes back a knock, or leaves a room that this server is not in. If no
     /// server can be told, the user is rid of it here all the same.
+    ///
+    /// # Errors
+    /// [`RoomError::UnknownRoom`] if the user has nothing to do with the room.
     pub async fn leave_remote(&self, remote: &Remote) -> Result<(), RoomError> {
+        if !self
+            .0
+            .may_leave(&remote.change.target, &remote.room_id)
+            .await?
+        {
+            return Ok(());
+        }
         let told = self.each_via(Handshake::Leave, remote).await;
         self.0.end_stay(remote, told.ok()).await
     }
@@ -96,16 +104,28 @@ impl Rooms {
         room_id: &RoomId,
         append: &Append,
     ) -> Result<Appended, RoomError> {
-        let target = match &append.change {
-            Change::Member(change) if change.act == MemberAct::Invite => change.target.clone(),
-            _ => return Err(RoomError::BadParameter("this is no invite".to_owned())),
-        };
+        match &append.change {
+            Change::Member(change) if change.act == MemberAct::Invite => {
+                let server = change.target.server_name();
+                self.send_invite(room_id, append, server).await
+            }
+            _ => Err(RoomError::BadParameter("this is no invite".to_owned())),
+        }
+    }
+
+    /// Has an invite signed by the invited user's server, and sends it.
+    pub(crate) async fn send_invite(
+        &self,
+        room_id: &RoomId,
+        append: &Append,
+        server: &ServerName,
+    ) -> Result<Appended, RoomError> {
         let invite = draft(&self.0, room_id, append).await?;
-        let (rules, server) = (invite.rules(), target.server_name());
+        let rules = invite.rules();
         let invitation = Invitation {
             room_version: rules.version().clone(),
             event: raw(invite.json())?,
-            invite_room_state: self.0.invite_state(room_id).await?,
+            invite_room_state: self.0.told_state(room_id, Some(&append.sender)).await?,
         };
         let event_id = invite.event_id();
         let answer = self.0.peers.invite(server, room_id, event_id, &invitation);
@@ -118,7 +138,8 @@ impl Rooms {
         }
         let own = inbound.verify(&self.0.own_keys());
         let event = own.map_err(|error| RoomError::Forbidden(error.to_string()))?;
-        self.0.admit(rules, room_id, event.pdu()).await?;
+        let ground = Ground::PrevEvents;
+        self.0.admit(rules, room_id, event.pdu(), ground).await?;
         Ok(appended(event.pdu()))
     }
 
@@ -230,14 +251,6 @@ impl Shared {
         handshake: Handshake,
         remote: &Remote,
     ) -> Result<Made, Tried> {
-        #[derive(serde::Deserialize)]
-        struct Fields {
-            prev_events: Vec<OwnedEventId>,
-            auth_events: Vec<OwnedEventId>,
-            depth: i64,
-            #[serde(default)]
-            content: Map<String, Value>,
-        }
         let versions: Vec<RoomVersionId> = RoomRules::all()
             .map(|rules| rules.version().clone())
             .collect();
@@ -250,15 +263,13 @@ impl Shared {
         } = self.call(asked).await?;
         let rules = RoomRules::new(&room_version)
             .ok_or_else(|| RoomError::UnsupportedVersion(room_version.to_string()))?;
-        let fields: Fields = serde_json::from_str(event.get())
+        let place = template::read(handshake, room_id, user, &event)
             .map_err(|error| malformed(format!("the event to be made: {error}")))?;
         let mut content = remote.change.content();
         content.insert("membership".to_owned(), handshake.membership().into());
         content.remove(VOUCHER);
-        if let Some(voucher) = fields.content.get(VOUCHER)
-            && handshake == Handshake::Join
-        {
-            content.insert(VOUCHER.to_owned(), voucher.clone());
+        if let Some(voucher) = place.voucher {
+            content.insert(VOUCHER.to_owned(), voucher);
         }
         let hashes = |ids: &[OwnedEventId]| -> Result<Vec<EventHash>, Tried> {
             let hashes = ids
@@ -275,9 +286,9 @@ impl Shared {
             state_key: Some(user.as_str()),
             content: &Value::Object(content).to_string(),
             redacts: None,
-            prev_events: &hashes(&fields.prev_events)?,
-            auth_events: &hashes(&fields.auth_events)?,
-            depth: fields.depth,
+            prev_events: &hashes(&place.prev_events)?,
+            auth_events: &hashes(&place.auth_events)?,
+            depth: place.depth,
             origin_server_ts: timestamp(self.env.clock.wall_ms()),
         };
         let signed = draft.sign(&self.identity.server_name, &self.identity.key);
@@ -314,10 +325,15 @@ impl Shared {
         let chain = verify_all(&*self.keys, rules, room_id, texts(answer.auth_chain))
             .await
             .right;
+        let begins = only_beginning(&state).map_err(malformed)?;
+        let known = beginning(self, room_id).await?;
+        if known.is_some_and(|known| known != begins) {
+            return Err(malformed("the room began otherwise than this server knows"));
+        }
         let named: BTreeSet<EventHash> = state.keys().copied().collect();
         let mut all = chain;
         all.extend(state);
-        store_outliers(self, room_id, rules, &all).await?;
+        store_outliers(self, (room_id, Some(begins)), rules, &all).await?;
         drop(all);
         let fetch = Fetch {
             shared: self,
@@ -326,10 +342,10 @@ impl Shared {
             server: &made.server,
         };
         let entries = fetch.state_of(named).await?;
-        let create = entries
-            .keys()
-            .any(|tuple| tuple.event_type() == "m.room.create");
-        if !create {
+        let create = |(tuple, event): (&StateTuple, &EventHash)| {
+            tuple.event_type() == "m.room.create" && *event == begins
+        };
+        if !entries.iter().any(create) {
             return Err(malformed("the state does not have the room's create event"));
         }
         let root = store_state(self, room_id, &entries).await?;
@@ -349,7 +365,7 @@ impl Shared {
             fate => return Err(malformed(format!("the join cannot be taken in: {fate:?}"))),
         }
         let mut commit = belfry_data::Commit::synced();
-        end_invite(&mut commit, &remote.change.target, room_id, None);
+        end_invite(&mut commit, &remote.change.target, room_id);
         self.engine.commit(commit).await.map_err(RoomError::from)?;
         Ok(join)
     }
@@ -365,7 +381,7 @@ impl Shared {
             return Ok(Arc::clone(&made.event));
         };
         let inbound = parse(made.rules, &remote.room_id, told.get()).map_err(malformed)?;
-        if inbound.unverified().hash() != made.event.hash() {
+        if !template::is_same(&made.event, &told) {
             return Err(malformed("another event was returned than the join"));
         }
         let local = &self.identity.server_name;
@@ -406,73 +422,15 @@ impl Shared {
         invite.verify_by(&ring, server).is_ok()
     }
 
-    /// What an invited user's server is told of the room: whole events from room version 12 on.
-    async fn invite_state(&self, room_id: &RoomId) -> Result<Vec<Box<RawValue>>, RoomError> {
-        let snapshot = self.engine.snapshot().await?;
-        let reader = RoomReader::new(&*snapshot, room_id);
-        let head = reader.head().await?.ok_or(RoomError::UnknownRoom)?;
-        let create = crate::residence::current(&reader, &head, "m.room.create", "").await?;
-        let mut state = self.stripped_state(room_id).await?;
-        if let Some(create) = create {
-            state.retain(|event| !event.get().contains("\"m.room.create\""));
-            state.push(raw(&create.row.json)?);
-        }
-        Ok(state)
-    }
-
     async fn remember_knock(
         &self,
         remote: &Remote,
         made: &Made,
         state: &[Box<RawValue>],
     ) -> Result<(), RoomError> {
-        let state = state.iter().take(INVITE_STATE_MAX);
-        let state = state
-            .filter_map(|event| strip(event))
-            .map(Into::into)
-            .collect();
-        self.note_stay(remote, Is::Knock, &made.event, state).await
-    }
-
-    /// The user has left what this server is not in.
-    async fn end_stay(&self, remote: &Remote, left: Option<Arc<Pdu>>) -> Result<(), RoomError> {
-        if let Some(left) = left {
-            return self.note_stay(remote, Is::Leave, &left, Vec::new()).await;
-        }
-        let snapshot = self.engine.snapshot().await?;
-        let (user, room_id) = (&remote.change.target, &remote.room_id);
-        let stay = belfry_data::user_room(&*snapshot, user, room_id).await?;
-        let mut commit = belfry_data::Commit::synced();
-        let event = stay.map(|(_, row)| row.event);
-        end_invite(&mut commit, user, room_id, event);
-        self.engine.commit(commit).await?;
-        Ok(())
-    }
-
-    async fn note_stay(
-        &self,
-        remote: &Remote,
-        membership: Is,
-        event: &Pdu,
-        state: Vec<Box<str>>,
-    ) -> Result<(), RoomError> {
-        let snapshot = self.engine.snapshot().await?;
-        let reader = RoomReader::new(&*snapshot, &remote.room_id);
-        let seen = reader.head_seen().await?;
-        let mut commit = belfry_data::Commit::synced();
-        match &seen.row {
-            Some(_) => Before::Read(&seen).check(&mut commit, &remote.room_id),
-            None => Before::New.check(&mut commit, &remote.room_id),
-        }
-        let row = InviteRow {
-            room_version: event.rules().version().as_str().into(),
-            event: event.json().into(),
-            state,
-        };
-        let (user, room_id) = (&remote.change.target, &remote.room_id);
-        put_invite(&mut commit, user, room_id, membership, event.hash(), &row);
-        self.engine.commit(commit).await?;
-        Ok(())
+        let (user, room_id) = (&*remote.change.target, &*remote.room_id);
+        let kept = (&*made.event, kept(state));
+        self.note_stay(user, room_id, Is::Knock, kept).await
     }
 }
 

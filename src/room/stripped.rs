@@ -13,8 +13,8 @@ use crate::handshake::unfit;
 
 /// Stripped state that is kept of an invitation.
 pub const INVITE_STATE_MAX: usize = 50;
-/// Bytes of it.
-const INVITE_STATE_BYTES_MAX: usize = 48 * 1024;
+/// Bytes of it: with the member event, it is one value of the database.
+const INVITE_STATE_BYTES_MAX: usize = 24 * 1024;
 
 /// The stripped state of an invitation, as it is kept. From room version 12 on the create event
 /// must be among it, whole: the room is named after its hash.
@@ -23,8 +23,7 @@ pub(crate) fn stripped(
     room_id: &RoomId,
     state: &[Box<RawValue>],
 ) -> Result<Vec<Box<str>>, RoomError> {
-    let mut kept = Vec::new();
-    let (mut bytes, mut begins) = (0, !rules.room_id_is_hash());
+    let mut begins = !rules.room_id_is_hash();
     for event in state.iter().take(INVITE_STATE_MAX) {
         if let Ok(inbound) = Inbound::parse(rules, event.get().as_bytes()) {
             let pdu = inbound.unverified();
@@ -33,14 +32,9 @@ pub(crate) fn stripped(
             }
             begins |= pdu.is_create();
         }
-        let Some(text) = strip(event) else { continue };
-        bytes += text.len();
-        if bytes <= INVITE_STATE_BYTES_MAX {
-            kept.push(text.into());
-        }
     }
     if begins {
-        Ok(kept)
+        Ok(kept(state))
     } else {
         Err(unfit(
             "the invite's state does not have the room's create event",
@@ -48,8 +42,21 @@ pub(crate) fn stripped(
     }
 }
 
+/// What is kept of the state, as far as there is room: the create event first.
+pub(crate) fn kept(state: &[Box<RawValue>]) -> Vec<Box<str>> {
+    let stripped = state.iter().take(INVITE_STATE_MAX);
+    let mut stripped: Vec<String> = stripped.filter_map(|event| strip(event)).collect();
+    stripped.sort_by_key(|text| !text.contains("\"m.room.create\""));
+    let mut bytes = 0;
+    let fits = |text: &String| {
+        bytes += text.len();
+        bytes <= INVITE_STATE_BYTES_MAX
+    };
+    stripped.into_iter().filter(fits).map(Into::into).collect()
+}
+
 /// The four members of stripped state, if the event has them.
-pub(crate) fn strip(event: &RawValue) -> Option<String> {
+fn strip(event: &RawValue) -> Option<String> {
     #[derive(serde::Deserialize, serde::Serialize)]
     struct Stripped {
         content: serde_json::Map<String, Value>,

@@ -72,6 +72,7 @@ impl Rooms {
             let text = format!("a transaction has at most {TRANSACTION_PDUS_MAX} PDUs");
             return Err(RoomError::BadParameter(text));
         }
+        self.0.inbounds.heard_of(&transaction.origin);
         let txn = InboundTxn::new(&transaction.origin, &transaction.id);
         if let Some(receipt) = self.0.repeated(&txn).await? {
             return Ok(receipt);
@@ -148,7 +149,10 @@ impl Shared {
             let rules = match places.get(&room_id) {
                 Some(Place::Open(rules)) => *rules,
                 Some(Place::Absent) => {
-                    name(pdu, "this server is not in the room", &mut results);
+                    match self.take_back(&room_id, pdu).await? {
+                        Some(ending) => _ = results.insert(ending.event_id().clone(), None),
+                        None => name(pdu, "this server is not in the room", &mut results),
+                    }
                     continue;
                 }
                 Some(Place::Shut(reason)) => {

@@ -13,6 +13,7 @@ use crate::{
     delta,
     error::Fault,
     event::RoomEvent,
+    foreign::Stay,
     joined::Candidate,
     json::EventList,
     response::{LeftRoom, StateSection, Timeline},
@@ -31,6 +32,11 @@ impl Turn<'_> {
         candidate: &Candidate,
         changes: &AccountChanges,
     ) -> Result<Option<LeftRoom>, Fault> {
+        if let Some(stay) =
+            Stay::read(snapshot, self.user(), &candidate.room, candidate.row).await?
+        {
+            return Ok(self.departed_foreign(&stay));
+        }
         let Some(mut view) = RoomView::open(snapshot, &candidate.room, self.until).await? else {
             return Ok(None);
         };

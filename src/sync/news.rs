@@ -29,6 +29,8 @@ pub(crate) struct Changed {
     pub(crate) own: BTreeMap<(OwnedUserId, OwnedRoomId), Stamp>,
     /// Whose presence changed.
     pub(crate) presence: BTreeMap<OwnedUserId, Stamp>,
+    /// The same users.
+    pub(crate) said: Vec<OwnedUserId>,
     /// Who is told of whose.
     pub(crate) present: Vec<(OwnedUserId, OwnedUserId, Stamp)>,
     /// Where somebody began or ceased to type.
@@ -52,7 +54,13 @@ impl Changed {
                     let user = OwnedUserId::try_from(&*user).ok();
                     changed.lists.extend(user.map(|user| (user, stamp)));
                 }
-                GlobalRow::Outbox { .. } => {}
+                GlobalRow::Stay { room, user } => {
+                    let room = OwnedRoomId::try_from(&*room);
+                    if let (Ok(room), Ok(user)) = (room, OwnedUserId::try_from(&*user)) {
+                        changed.own.insert((user, room), stamp);
+                    }
+                }
+                GlobalRow::Outbox { .. } | GlobalRow::Relay { .. } => {}
             }
         }
         changed

@@ -1,8 +1,8 @@
 //! Stripped state (Client-Server API, "Stripped state"): what somebody who is asked in, or asks to be
 //! let in, is told of a room.
 //!
-//! It exists so that an invitation can be shown without giving the room away. It knows nothing of
-//! rooms that this server is not in: what another server says of those is kept with its invite.
+//! It exists so that an invitation can be shown without giving the room away. What another server
+//! says of rooms that this one is not in is kept with its invite (`foreign`).
 
 use belfry_data::{Membership, Snapshot, StateTuple};
 
@@ -10,6 +10,7 @@ use crate::{
     admission::shows_invite,
     error::Fault,
     event::RoomEvent,
+    foreign::Stay,
     joined::Candidate,
     json::EventList,
     room_view::RoomView,
@@ -36,6 +37,10 @@ impl Turn<'_> {
         snapshot: &dyn Snapshot,
         candidate: &Candidate,
     ) -> Result<Option<EventList>, Fault> {
+        let (user, room) = (self.user(), &*candidate.room);
+        if let Some(stay) = Stay::read(snapshot, user, room, candidate.row).await? {
+            return self.stripped_foreign(snapshot, candidate, &stay).await;
+        }
         let Some(mut view) = RoomView::open(snapshot, &candidate.room, self.until).await? else {
             return Ok(None);
         };

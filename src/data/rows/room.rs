@@ -181,5 +181,21 @@ pub enum GlobalRow {
         /// The server's name.
         server: Box<str>,
     },
+    /// An event of another server's user came by a handshake: this server tells the others. Its
+    /// [`GlobalRow::Event`] is in the same commit.
+    Relay {
+        /// The room's ID.
+        room: Box<str>,
+        /// Which event.
+        event: EventHash,
+    },
+    /// A user of this server was invited into a room that the server is not in, knocked on it, or
+    /// is rid of that; only their own clients are told.
+    Stay {
+        /// The room's ID.
+        room: Box<str>,
+        /// The user's ID.
+        user: Box<str>,
+    },
 }
 postcard_row!(GlobalRow);

@@ -184,6 +184,9 @@ impl Planner<'_> {
         self.note_gaps(desk, reader, pdu).await?;
         let state = sets.len().saturating_mul(STATE_ROWS_BYTES);
         self.bytes += pdu.json().len() + EVENT_ROWS_BYTES + state;
+        if accepted && arrival.ground == Ground::Handshake {
+            self.received.relayed.push(hash);
+        }
         if accepted {
             desk.shelve(Shelved {
                 pdu: Arc::clone(&filed.pdu),
@@ -241,7 +244,7 @@ impl Planner<'_> {
     ) -> Result<Root, Pause> {
         match arrival.ground {
             Ground::Told(root) | Ground::Joined(root) | Ground::Backfilled(Some(root)) => Ok(root),
-            Ground::PrevEvents | Ground::Backfilled(None) => {
+            Ground::PrevEvents | Ground::Handshake | Ground::Backfilled(None) => {
                 let prevs = arrival.pdu.prev_hashes();
                 let same = desk
                     .head
@@ -303,8 +306,15 @@ impl Planner<'_> {
             Ok(needed) => needed,
             Err(rejection) => return Ok((Acceptance::Rejected, Some(rejection.to_string()))),
         };
+        if self
+            .begins_elsewhere(desk, reader, (pdu, before), file)
+            .await?
+        {
+            let text = "the room that this server knows began with another event";
+            return Ok((Acceptance::Rejected, Some(text.to_owned())));
+        }
         let current = match arrival.ground {
-            Ground::PrevEvents | Ground::Told(_) => desk.head.state,
+            Ground::PrevEvents | Ground::Handshake | Ground::Told(_) => desk.head.state,
             Ground::Joined(_) | Ground::Backfilled(_) => before,
         };
         let was = self.entries(desk, reader, before, &needed).await?;
@@ -320,6 +330,14 @@ impl Planner<'_> {
             |kind, key| find(&is, kind, key),
         )
         .map_err(|error| RoomError::Fault(error.to_string()))?;
+        let present = !matches!(arrival.ground, Ground::Joined(_) | Ground::Backfilled(_));
+        if judged == Judgement::Accepted
+            && present
+            && self.is_not_recommended(desk, reader, pdu).await?
+        {
+            let text = "the room's policy server does not recommend it";
+            return Ok((Acceptance::SoftFailed, Some(text.to_owned())));
+        }
         Ok(match judged {
             Judgement::Accepted => (Acceptance::Accepted, None),
             Judgement::SoftFailed(why) => (Acceptance::SoftFailed, Some(why.to_string())),
@@ -397,7 +415,7 @@ fn missing(arrival: &Arrival, file: &File) -> Vec<EventHash> {
     let mut missing: Vec<_> = cited.filter(|hash| !file.contains_key(hash)).collect();
     if matches!(
         arrival.ground,
-        Ground::PrevEvents | Ground::Backfilled(None)
+        Ground::PrevEvents | Ground::Handshake | Ground::Backfilled(None)
     ) {
         let unplaced = |hash: &&EventHash| {
             let prev = file.get(hash);

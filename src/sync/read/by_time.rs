@@ -1,8 +1,8 @@
 //! `GET /rooms/{roomId}/timestamp_to_event`: the event closest to a moment.
 //!
-//! It exists for jumping to a date. It knows nothing of events that this server misses.
+//! It exists for jumping to a date. Of events that this server misses it knows where they may be.
 
-use belfry_data::TimePoint;
+use belfry_data::{TimePoint, TimelinePoint};
 use ruma_common::{MilliSecondsSinceUnixEpoch, OwnedEventId, OwnedRoomId, OwnedUserId};
 
 use super::{
@@ -11,7 +11,9 @@ use super::{
 };
 use crate::{
     error::ViewError,
+    event::RoomEvent,
     views::{Shared, Views},
+    window::{behind, gaps},
 };
 
 /// Events looked at in search of one that the reader sees.
@@ -32,15 +34,21 @@ pub struct MomentRequest {
     pub direction: Direction,
 }
 
+/// What is closest to a moment, as far as this server knows.
+#[derive(Debug, Clone, Default)]
+pub struct Closest {
+    /// The event that the user sees, and when it was sent.
+    pub event: Option<(OwnedEventId, MilliSecondsSinceUnixEpoch)>,
+    /// The depth of a gap in which there may be a closer one.
+    pub gap: Option<i64>,
+}
+
 impl Views {
     /// The event closest to a moment that the user sees, and when it was sent.
     ///
     /// # Errors
-    /// [`ViewError::Forbidden`], [`ViewError::NotFound`] if there is none, [`ViewError::Fault`].
-    pub async fn event_at(
-        &self,
-        request: &MomentRequest,
-    ) -> Result<(OwnedEventId, MilliSecondsSinceUnixEpoch), ViewError> {
+    /// [`ViewError::Forbidden`], [`ViewError::Fault`].
+    pub async fn event_at(&self, request: &MomentRequest) -> Result<Closest, ViewError> {
         let shared = &*self.0;
         let found = shared.read(|snapshot| async move {
             let entered = enter(&*snapshot, &request.user_id, &request.room_id).await?;
@@ -55,14 +63,41 @@ impl Shared {
         &self,
         mut entered: Entered<'_>,
         request: &MomentRequest,
-    ) -> Result<(OwnedEventId, MilliSecondsSinceUnixEpoch), ViewError> {
+    ) -> Result<Closest, ViewError> {
+        let found = self.closest_event(&mut entered, request).await?;
+        let view = &entered.view;
+        // What may be missing lies before the event that ends a gap.
+        let above = match (request.direction, &found) {
+            (Direction::Forward, Some(event)) => vec![event.hash()],
+            (Direction::Forward, None) => Vec::new(),
+            (Direction::Backward, found) => {
+                let after = found.as_ref().map_or(TimelinePoint::FIRST, behind);
+                let (until, forward) = (TimelinePoint::LAST, belfry_data::Direction::Forward);
+                let page = view.reader.timeline(after, until, forward, 1).await?;
+                page.entries.into_iter().map(|(_, event)| event).collect()
+            }
+        };
+        let above = view.events(&above).await?;
+        let at_gap = !gaps(view, &self.server_name, &above).await?.is_empty();
+        let depth = above.first().map(|event| event.pdu.depth());
+        Ok(Closest {
+            event: found.map(|event| (event.pdu.event_id().clone(), event.pdu.origin_server_ts())),
+            gap: depth.filter(|_| at_gap),
+        })
+    }
+
+    async fn closest_event(
+        &self,
+        entered: &mut Entered<'_>,
+        request: &MomentRequest,
+    ) -> Result<Option<RoomEvent>, ViewError> {
         let direction = match request.direction {
             Direction::Forward => belfry_data::Direction::Forward,
             Direction::Backward => belfry_data::Direction::Backward,
         };
         let mut passed: Option<TimePoint> = None;
         for _ in 0..MOMENTS_SCAN_MAX / READ_MAX {
-            let Entered { view, eyes, .. } = &mut entered;
+            let Entered { view, eyes, .. } = entered;
             let page = view
                 .reader
                 .by_time(request.at_ms, passed, direction, READ_MAX)
@@ -70,16 +105,15 @@ impl Shared {
             let hashes: Vec<_> = page.entries.iter().map(|(_, event)| *event).collect();
             let events = view.events(&hashes).await?;
             let sights = eyes.look(view, &self.facts, &events).await?;
-            let mut seen = events.iter().zip(sights);
+            let mut seen = events.into_iter().zip(sights);
             if let Some((event, _)) = seen.find(|(_, sight)| sight.visible) {
-                let pdu = &event.pdu;
-                return Ok((pdu.event_id().clone(), pdu.origin_server_ts()));
+                return Ok(Some(event));
             }
             passed = page.entries.last().map(|(place, _)| *place);
             if !page.more {
                 break;
             }
         }
-        Err(ViewError::NotFound)
+        Ok(None)
     }
 }

@@ -5,12 +5,12 @@
 
 use std::{collections::BTreeSet, slice};
 
-use ruma_common::{OwnedEventId, OwnedRoomId, OwnedUserId};
+use ruma_common::{OwnedDeviceId, OwnedEventId, OwnedRoomId, OwnedUserId};
 
 use super::{
     access::{Entered, enter},
     event::find,
-    messages::{Direction, Walk},
+    messages::{Direction, Stretch, Walk},
 };
 use crate::{
     error::ViewError,
@@ -34,6 +34,8 @@ const AROUND_MAX: usize = 100;
 pub struct ContextRequest {
     /// Who asks.
     pub user_id: OwnedUserId,
+    /// On which device: it is told its own transaction IDs.
+    pub device_id: Option<OwnedDeviceId>,
     /// Which room.
     pub room_id: OwnedRoomId,
     /// Which event.
@@ -59,6 +61,8 @@ pub struct Context {
     pub start: String,
     /// For `/messages`, forward.
     pub end: String,
+    /// If what happened before it ends at a gap, its depth: events are missing on this server.
+    pub gap: Option<i64>,
 }
 
 impl Context {
@@ -90,6 +94,7 @@ impl Views {
             let mut entered = enter(snapshot, &request.user_id, &request.room_id).await?;
             let ignored = Ignored::of(snapshot, &request.user_id).await?;
             entered.eyes = entered.eyes.ignoring(ignored.clone());
+            entered.eyes = entered.eyes.on(request.device_id.as_deref());
             shared.around(entered, ignored, request).await
         });
         context.await
@@ -108,11 +113,19 @@ impl Shared {
         let limit = limit.unwrap_or(AROUND_MAX).min(AROUND_MAX);
         let (before, after) = (limit / 2, limit - limit / 2);
         let place = target.0.point();
-        let (events_before, start) = Walk::new(self, &mut entered, &request.filter, &ignored)
+        let Stretch {
+            events: events_before,
+            end: start,
+            gap,
+        } = Walk::new(self, &mut entered, &request.filter, &ignored)
             .around(Direction::Backward, place, before)
             .await?;
         let place = behind(&target.0);
-        let (events_after, end) = Walk::new(self, &mut entered, &request.filter, &ignored)
+        let Stretch {
+            events: events_after,
+            end,
+            ..
+        } = Walk::new(self, &mut entered, &request.filter, &ignored)
             .around(Direction::Forward, place, after)
             .await?;
         let shown = [
@@ -134,6 +147,7 @@ impl Shared {
             state,
             start: self.tokens.timeline(start),
             end: self.tokens.timeline(end),
+            gap,
         })
     }
 

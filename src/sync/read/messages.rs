@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use belfry_data::{GET_MANY_KEYS_MAX, OrderPage, TimelinePoint};
 use belfry_event::EventHash;
-use ruma_common::{OwnedRoomId, OwnedUserId};
+use ruma_common::{OwnedDeviceId, OwnedRoomId, OwnedUserId};
 
 use super::access::{Access, Entered, enter, is_open};
 use crate::{
@@ -50,6 +50,8 @@ pub enum Direction {
 pub struct MessagesRequest {
     /// Who asks.
     pub user_id: OwnedUserId,
+    /// On which device: it is told its own transaction IDs.
+    pub device_id: Option<OwnedDeviceId>,
     /// Which room.
     pub room_id: OwnedRoomId,
     /// Where the page begins: any token. Without one at the end that the direction leads away from.
@@ -75,8 +77,8 @@ pub struct Messages {
     pub chunk: EventList,
     /// The member events of their senders, if the filter loads members lazily.
     pub state: EventList,
-    /// Whether it ends at a gap: events before the last one are missing on this server.
-    pub at_gap: bool,
+    /// If it ends at a gap, its depth: events before the last one are missing on this server.
+    pub gap: Option<i64>,
 }
 
 impl Messages {
@@ -109,6 +111,7 @@ impl Views {
             let mut entered = enter(snapshot, &request.user_id, &request.room_id).await?;
             let ignored = Ignored::of(snapshot, &request.user_id).await?;
             entered.eyes = entered.eyes.ignoring(ignored.clone());
+            entered.eyes = entered.eyes.on(request.device_id.as_deref());
             shared.page(entered, ignored, request).await
         });
         page.await
@@ -152,7 +155,7 @@ impl Shared {
             end: left.then(|| self.tokens.timeline(at)),
             chunk: presentation::timeline(view, &self.facts, eyes, style, &events).await?,
             state,
-            at_gap,
+            gap: at_gap.then_some(at.depth),
         })
     }
 
@@ -237,6 +240,15 @@ pub(super) fn far_end(direction: Direction) -> TimelinePoint {
     }
 }
 
+/// What a walk found.
+pub(super) struct Stretch {
+    pub(super) events: Vec<(RoomEvent, Sight)>,
+    /// How far it goes.
+    pub(super) end: TimelinePoint,
+    /// If it ends at a gap, its depth.
+    pub(super) gap: Option<i64>,
+}
+
 /// A walk along the timeline.
 pub(super) struct Walk<'w, 's> {
     shared: &'w Shared,
@@ -290,12 +302,16 @@ impl<'w, 's> Walk<'w, 's> {
         direction: Direction,
         from: TimelinePoint,
         limit: usize,
-    ) -> Result<(Vec<(RoomEvent, Sight)>, TimelinePoint), Fault> {
+    ) -> Result<Stretch, Fault> {
         self.direction = direction;
         self.at = from;
         self.limit = limit;
         self.run(far_end(direction)).await?;
-        Ok((self.events, self.at))
+        Ok(Stretch {
+            gap: self.at_gap.then_some(self.at.depth),
+            events: self.events,
+            end: self.at,
+        })
     }
 
     /// Walks towards `to` until the page is full, the history ends, or a gap is met.

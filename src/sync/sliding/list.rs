@@ -16,7 +16,9 @@ use super::{
     ByRoom, Slide,
     request::{ListFilters, ListRequest, RoomDetails},
 };
-use crate::{error::Fault, plan, projection::brief_of, room_view::RoomView};
+use crate::{
+    error::Fault, foreign::Stay, plan, projection::brief_of, room_view::RoomView,
+};
 
 /// Rooms whose rows are read at once.
 const PAGE: usize = 1_000;
@@ -104,7 +106,11 @@ impl Windows {
                     None => unknown(snapshot, &room.room_id).await?,
                 };
                 if room.row.membership != Membership::Join {
-                    brief.bump_ms = asked_at(snapshot, room).await?;
+                    let (user, id) = (&slide.request.user_id, &room.room_id);
+                    match Stay::read(snapshot, user, id, room.row).await? {
+                        Some(stay) => brief = stay.brief(),
+                        None => brief.bump_ms = asked_at(snapshot, room).await?,
+                    }
                 }
                 let room = room.clone();
                 listed.push(Listed { room, brief });

@@ -1,0 +1,11 @@
+//! Three servers in one process over a network in memory, which loses, delays and cuts: rooms that
+//! they share.
+
+mod member;
+mod membership_tests;
+mod net;
+mod outage_tests;
+mod sharing_tests;
+mod simulation;
+mod simulation_tests;
+mod world;

@@ -1,0 +1,66 @@
+//! Which seeds are run.
+//!
+//! - `BELFRY_FEDERATION_SECONDS=n` runs fresh seeds for so long, real time; without it, for
+//!   [`BOX_DEFAULT`].
+//! - `BELFRY_FEDERATION_SEEDS=from..to` runs these, as long as it takes.
+
+use std::{ops::Range, time::Duration};
+
+use belfry_env::{Clock, Random};
+
+use super::simulation::{Tally, run};
+
+/// How long fresh seeds are run unless somebody says.
+const BOX_DEFAULT: Duration = Duration::from_secs(20);
+/// Seeds that every run of the tests begins with.
+const ALWAYS: Range<u64> = 0..6;
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a test has no configuration file to read"
+)]
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+fn run_seed(seed: u64, tally: &mut Tally) {
+    match run(seed) {
+        Ok(happened) => {
+            for (what, count) in happened {
+                *tally.entry(what).or_default() += count;
+            }
+        }
+        Err(why) => panic!(
+            "{why}\nrun it again: BELFRY_FEDERATION_SEEDS={seed}..{} \
+             cargo test -p belfry-node three_servers_converge",
+            seed + 1
+        ),
+    }
+}
+
+#[test]
+fn three_servers_converge_whatever_happens_between_them() {
+    let mut tally = Tally::new();
+    if let Some(text) = variable("BELFRY_FEDERATION_SEEDS") {
+        let (from, to) = text.split_once("..").expect("from..to");
+        let (from, to): (u64, u64) = (from.parse().unwrap(), to.parse().unwrap());
+        (from..to).for_each(|seed| run_seed(seed, &mut tally));
+        eprintln!("{tally:?}");
+        return;
+    }
+    let seconds = variable("BELFRY_FEDERATION_SECONDS");
+    let seconds = seconds.map(|text| text.parse().expect("a number of seconds"));
+    let span = seconds.map_or(BOX_DEFAULT, Duration::from_secs);
+    let (clock, fresh) = (Clock::system(), Random::system().unwrap());
+    let begin = clock.now();
+    ALWAYS.for_each(|seed| run_seed(seed, &mut tally));
+    let mut runs = ALWAYS.end - ALWAYS.start;
+    while clock.now().since(begin) < span {
+        run_seed(fresh.u64(), &mut tally);
+        runs += 1;
+    }
+    eprintln!("{runs} runs: {tally:?}");
+    for what in ["say", "state", "cut", "crash", "stop", "weather"] {
+        assert!(tally.contains_key(what), "no run met {what}: {tally:?}");
+    }
+}
