@@ -18,6 +18,20 @@ pub(crate) async fn ask(users: &Users, invited: &UserId, by: &UserId) -> Result<
     }
 }
 
+/// Refuses an invite that comes from another server: of a user who is not here, who wants none, or
+/// who ignores whoever invites. A server that is told so need not show an invite that nobody sees.
+pub(crate) async fn ask_for_other(
+    users: &Users,
+    invited: &UserId,
+    by: &UserId,
+) -> Result<(), ApiError> {
+    users.profile(invited).await?;
+    if users.ignores(invited, by).await? {
+        return Err(InviteBlocked.into());
+    }
+    ask(users, invited, by).await
+}
+
 /// The user whom the change invites, by whichever endpoint.
 pub(crate) fn invited(change: &Change) -> Option<OwnedUserId> {
     #[derive(Deserialize)]

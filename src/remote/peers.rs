@@ -4,8 +4,9 @@
 //! signed request with limits, and an answer read as far as its shape. Events in it are handed on
 //! as they came. Knows nothing of what they mean.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use belfry_event::POLICY_KEY_ID;
 use belfry_room::{
     BACKFILL_MAX, Handshake, Invitation, JoinAnswer, MISSING_EVENTS_MAX, MissingEvents,
     PEER_ANSWER_BYTES_MAX, PeerAnswer, PeerError, Peers, StateEvents, StateIds, Template,
@@ -361,6 +362,25 @@ impl Peers for SignedPeers {
             let path = path.segment(event_id.as_str());
             let answer: Knocked = self.put(server, path, event, SMALL).await?;
             Ok(answer.knock_room_state)
+        })
+    }
+
+    fn recommend<'a>(
+        &'a self,
+        server: &'a ServerName,
+        event: &'a RawValue,
+    ) -> PeerAnswer<'a, String> {
+        Box::pin(async move {
+            type Signatures = BTreeMap<String, BTreeMap<String, String>>;
+            let path = Path::new("/_matrix/policy/v1").segment("sign");
+            let answered = self
+                .0
+                .ask(server, Method::POST, path, Some(event), SMALL);
+            let mut answer: Signatures = answered.await?;
+            let own = answer.remove(server.as_str()).unwrap_or_default();
+            let signature = own.into_iter().find(|(key_id, _)| key_id == POLICY_KEY_ID);
+            let none = || PeerError::Malformed("an answer without a signature".to_owned());
+            signature.map(|(_, text)| text).ok_or_else(none)
         })
     }
 

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use belfry_data::{BoxFuture, Engine, RoomHead, RoomReader, StoredEvent, check};
+use belfry_data::{Engine, RoomHead, RoomReader, StoredEvent, check};
 use belfry_env::{Env, SimulatedWall};
-use belfry_event::{Draft, EventHash, KeyRing, Pdu, SigningKey};
+use belfry_event::{Draft, EventHash, Pdu};
 use belfry_kv::{Direction, Memory};
 use ruma_common::{
     EventId, MilliSecondsSinceUnixEpoch, OwnedEventId, OwnedRoomId, OwnedServerName, OwnedUserId,
@@ -16,6 +16,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::fixture::{append, message, request};
+use crate::keys_fixture::key_of;
 use crate::*;
 
 /// Who is reached by whom, and what is done to answers.
@@ -74,16 +75,8 @@ impl Net {
     }
 }
 
-pub(crate) fn key_of(server: &ServerName) -> SigningKey {
-    let mut seed = [9; 32];
-    for (byte, of) in seed.iter_mut().zip(server.as_bytes()) {
-        *byte = *of;
-    }
-    SigningKey::from_seed(&seed, "k1").unwrap()
-}
-
 /// One server's end of the lines.
-struct Line {
+pub(crate) struct Line {
     me: OwnedServerName,
     net: Net,
 }
@@ -102,26 +95,6 @@ fn error(error: RoomError) -> PeerError {
     PeerError::Refused {
         errcode: errcode.to_owned(),
         error: error.to_string(),
-    }
-}
-
-impl Keys for Line {
-    fn held<'a>(&'a self, wanted: &'a [KeyWanted]) -> BoxFuture<'a, KeyRing> {
-        Box::pin(async {
-            let mut ring = KeyRing::default();
-            for wanted in wanted.iter().filter(|it| it.server != "keyless.example") {
-                let key = key_of(&wanted.server);
-                let until = MilliSecondsSinceUnixEpoch(js_int::UInt::MAX);
-                let public = key.public_key().clone();
-                ring.insert(wanted.server.clone(), key.key_id(), public, until)
-                    .unwrap();
-            }
-            ring
-        })
-    }
-
-    fn fetch<'a>(&'a self, wanted: &'a [KeyWanted]) -> BoxFuture<'a, KeyRing> {
-        self.held(wanted)
     }
 }
 
@@ -266,6 +239,15 @@ impl Peers for Line {
             let rooms = self.net.call(server, "send_knock")?;
             let state = rooms.accept_knock(&self.me, room_id, event_id, event).await;
             state.map_err(error)
+        })
+    }
+
+    fn recommend<'a>(&'a self, server: &'a ServerName, _: &'a RawValue) -> PeerAnswer<'a, String> {
+        Box::pin(async move {
+            self.net.call(server, "recommend")?;
+            let error = "this server recommends nothing".to_owned();
+            let errcode = "M_UNRECOGNIZED".to_owned();
+            Err(PeerError::Refused { errcode, error })
         })
     }
 

@@ -13,6 +13,7 @@ use belfry_event::{EventHash, Pdu, RoomRules, auth_events_needed};
 use ruma_common::{OwnedEventId, RoomId, ServerName};
 use serde_json::value::RawValue;
 
+use crate::beginning::beginning;
 use crate::error::RoomError;
 use crate::outliers::{Outliers, store_outliers, store_state, stored};
 use crate::peers::{MISSING_EVENTS_MAX, MissingEvents, PeerAnswer, PeerError, StateEvents};
@@ -135,7 +136,9 @@ impl Fetch<'_> {
     }
 
     async fn store(&self, events: &BTreeMap<EventHash, Arc<Pdu>>) -> Result<Outliers, RoomError> {
-        store_outliers(self.shared, self.room_id, self.rules, events).await
+        let beginning = beginning(self.shared, self.room_id).await?;
+        let room = (self.room_id, beginning);
+        store_outliers(self.shared, room, self.rules, events).await
     }
 
     /// Which of these events are not stored.

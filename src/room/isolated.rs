@@ -124,6 +124,10 @@ impl Peers for Isolated {
         nobody()
     }
 
+    fn recommend<'a>(&'a self, _: &'a ServerName, _: &'a RawValue) -> PeerAnswer<'a, String> {
+        nobody()
+    }
+
     fn invite<'a>(
         &'a self,
         _: &'a ServerName,

@@ -34,19 +34,23 @@
 //! and what this server's users ask that goes out: `join_remote(Remote)`, `leave_remote(Remote)`,
 //! `knock_remote(Remote)`, `invite_remote(..)`, `backfill(room, limit)`.
 
+mod annotation;
 mod arrival;
 mod auth_chain;
 mod backfill;
 mod batch;
+mod beginning;
 mod bell;
 mod change;
 mod chore;
+mod completion;
 mod content;
 mod create;
 mod departure;
 mod desk;
 mod directory;
 mod edu;
+mod elsewhere;
 mod epoch;
 mod error;
 mod fetch;
@@ -56,24 +60,34 @@ mod inbound;
 mod isolated;
 mod job;
 mod joining;
+mod moment;
 mod outliers;
 mod passage;
 mod peers;
 mod permission;
 mod planner;
+mod policy_server;
 mod pool;
 mod receipt;
+mod redacting;
 mod remote_join;
 mod residence;
+mod rest;
 mod rooms;
 mod serving;
 mod settings;
 mod shape;
 mod sight;
+mod sources;
+mod stay;
 mod stripped;
+mod subscribing;
 mod successor;
+mod template;
+mod third_party;
 mod transaction;
 mod typing;
+mod unnaming;
 mod verification;
 mod worker;
 
@@ -86,6 +100,8 @@ mod fixture;
 #[cfg(test)]
 mod handshake_tests;
 #[cfg(test)]
+mod keys_fixture;
+#[cfg(test)]
 mod receive_tests;
 #[cfg(test)]
 mod rooms_tests;
@@ -97,9 +113,13 @@ pub use chore::Swept;
 pub use content::ALT_ALIASES_MAX;
 pub use create::{CreateRoom, INVITES_MAX, InitialState, Preset, Unfit};
 pub use directory::JOINED_ROOMS_PAGES_MAX;
+pub use elsewhere::{
+    Directory, FoundAlias, FoundMoment, FoundSpace, LOOKUP_SERVERS_MAX, PublicRoomsAsk,
+};
 pub use error::RoomError;
 pub use job::{Append, Appended, Txn};
 pub use joining::{ALLOW_MAX, VOUCHERS_MAX};
+pub use moment::SERVED_MOMENTS_MAX;
 pub use peers::{
     BACKFILL_MAX, Handshake, Invitation, JoinAnswer, KeyWanted, Keys, MISSING_EVENTS_MAX,
     MissingEvents, PEER_ANSWER_BYTES_MAX, PeerAnswer, PeerError, Peers, StateEvents, StateIds,
@@ -112,5 +132,6 @@ pub use serving::WALK_EVENTS_MAX;
 pub use settings::{SETTINGS_PAGE_MAX, Setting};
 pub use stripped::INVITE_STATE_MAX;
 pub use successor::Replacement;
+pub use third_party::ThirdPartyInvite;
 pub use transaction::{Receipt, STAGED_BYTES_MAX, TRANSACTION_PDUS_MAX, Transaction};
 pub use typing::TYPING_TIMEOUT_MAX;

@@ -16,6 +16,7 @@ use belfry_event::{
 };
 use ruma_common::RoomId;
 
+use crate::beginning::is_elsewhere;
 use crate::error::RoomError;
 use crate::rooms::Shared;
 
@@ -38,16 +39,18 @@ pub(crate) struct Outlier {
 pub(crate) type Outliers = BTreeMap<EventHash, Outlier>;
 
 /// Stores these events, each judged by its auth events, unless they are stored. Those whose auth
-/// events are neither among them nor stored are left out. What is stored of all of them.
+/// events are neither among them nor stored are left out. What rests on another create event than
+/// `beginning` is rejected. What is stored of all of them.
 pub(crate) async fn store_outliers(
     shared: &Arc<Shared>,
-    room_id: &RoomId,
+    (room_id, beginning): (&RoomId, Option<EventHash>),
     rules: &'static RoomRules,
     events: &BTreeMap<EventHash, Arc<Pdu>>,
 ) -> Result<Outliers, RoomError> {
     let order = auth_order(events);
+    let room = (room_id, beginning);
     for _ in 0..ATTEMPTS_MAX {
-        match try_store(shared, room_id, rules, events, &order).await? {
+        match try_store(shared, room, rules, events, &order).await? {
             Some(stored) => return Ok(stored),
             None => tokio::task::yield_now().await,
         }
@@ -58,7 +61,7 @@ pub(crate) async fn store_outliers(
 /// `None` if somebody else has stored some of them meanwhile.
 async fn try_store(
     shared: &Arc<Shared>,
-    room_id: &RoomId,
+    (room_id, beginning): (&RoomId, Option<EventHash>),
     rules: &'static RoomRules,
     events: &BTreeMap<EventHash, Arc<Pdu>>,
     order: &[EventHash],
@@ -81,7 +84,7 @@ async fn try_store(
         let Some(pdu) = events.get(hash) else {
             continue;
         };
-        let Some(outlier) = judge_outlier(pdu, &known) else {
+        let Some(outlier) = judge_outlier(pdu, &known, beginning) else {
             continue;
         };
         parts.outlier(&NewEvent {
@@ -141,15 +144,25 @@ pub(crate) async fn stored(
 }
 
 /// Check 4 on an event; `None` if what it cites is not known.
-fn judge_outlier(pdu: &Arc<Pdu>, known: &Outliers) -> Option<Outlier> {
+fn judge_outlier(
+    pdu: &Arc<Pdu>,
+    known: &Outliers,
+    beginning: Option<EventHash>,
+) -> Option<Outlier> {
     let lookup = |hash| {
         known
             .get(&hash)
             .map(|event: &Outlier| Arc::clone(&event.pdu))
     };
     let own = check_state_independent(pdu, lookup).ok()?;
-    let allowed =
-        own.is_accept() && (pdu.is_create() || check_auth_events(pdu, lookup).is_accept());
+    let cited = || {
+        let cited = pdu.auth_hashes().iter();
+        cited.filter_map(|hash| known.get(hash).map(|event| &*event.pdu))
+    };
+    let elsewhere = beginning.is_some_and(|beginning| is_elsewhere(pdu, cited(), beginning));
+    let allowed = !elsewhere
+        && own.is_accept()
+        && (pdu.is_create() || check_auth_events(pdu, lookup).is_accept());
     let acceptance = if allowed {
         Acceptance::Accepted
     } else {

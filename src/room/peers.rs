@@ -244,6 +244,13 @@ pub trait Peers: Send + Sync {
         event: &'a RawValue,
     ) -> PeerAnswer<'a, Vec<Box<RawValue>>>;
 
+    /// `POST /_matrix/policy/v1/sign`: the policy server's signature on the event.
+    fn recommend<'a>(
+        &'a self,
+        server: &'a ServerName,
+        event: &'a RawValue,
+    ) -> PeerAnswer<'a, String>;
+
     /// `PUT /v2/invite/{roomId}/{eventId}`: the invite, signed by the invited server as well.
     fn invite<'a>(
         &'a self,

@@ -4,10 +4,12 @@
 //! mailboxes, of answers, and of what becomes of the commit.
 
 mod arrival;
+mod beginning;
 mod drafting;
 mod extremities;
 mod founding;
 mod gathering;
+mod policy_server;
 mod redaction;
 mod shift;
 
@@ -15,8 +17,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use belfry_data::{
-    Batch as Reads, Commit, FlowAct, NewEvent, NodeHash, PartWrites, RoomReader, RoomWrites, Root,
-    Snapshot, StagedEvent, StoredEvent, await_target, forget_target, start_flow,
+    Acceptance, Batch as Reads, Commit, FlowAct, NewEvent, NodeHash, PartWrites, Place, RoomReader,
+    RoomWrites, Root, Snapshot, StagedEvent, StoredEvent, await_target, forget_target, relay,
+    start_flow,
 };
 use belfry_event::EventHash;
 use bytes::Bytes;
@@ -27,12 +30,14 @@ pub(crate) use self::drafting::{draft, template};
 use self::founding::{alias_is_taken, list};
 use self::gathering::{gather_entries, gather_events};
 pub(crate) use self::gathering::{load, rules_of};
+use crate::annotation::Annotation;
 use crate::batch::{Batch, Done, Task};
 use crate::change::Change;
 use crate::create::CreateRoom;
 use crate::desk::{Desk, Known, Need, Outcome, Planned, Stop};
 use crate::error::RoomError;
 use crate::job::{Append, Job, Txn, timestamp};
+use crate::redacting::flow_of;
 use crate::rooms::Shared;
 
 /// How often planning one change may find something missing.
@@ -82,6 +87,8 @@ struct Received {
     gaps: BTreeMap<EventHash, i64>,
     /// Events planned that were missing.
     found: Vec<EventHash>,
+    /// Events planned that this server tells the others of.
+    relayed: Vec<EventHash>,
     /// Events that wait no longer.
     unstaged: Vec<StagedEvent>,
     /// The rows of the current state that are given up for the tree.
@@ -259,11 +266,18 @@ impl<'a> Planner<'a> {
             Ok(target) => target,
             Err(refused) => return Ok(Done::Refused(refused)),
         };
+        let annotation = Annotation::of(&append.sender, &append.change);
+        if let Some(annotation) = &annotation
+            && annotation.is_there(desk, reader).await?
+        {
+            return Ok(Done::Refused(RoomError::DuplicateAnnotation));
+        }
         let at = append.timestamp_ms.unwrap_or(self.now_ms);
         match self.change(desk, reader, append, at).await? {
             Err(refused) => Ok(Done::Refused(refused)),
             Ok(outcome) => {
                 let (hash, repeated) = self.keep(outcome);
+                desk.annotations.extend(annotation.map(|it| (it, hash)));
                 self.redacted.extend(target.map(|target| (target, hash)));
                 if let Change::Member(change) = &append.change {
                     self.flows.extend(change.flow.clone().filter(|_| !repeated));
@@ -347,10 +361,22 @@ impl<'a> Planner<'a> {
         // By age: a wall clock that jumps must not make a repeated request a new one.
         let kept_until_ms = self.shared.env.clock.age_ms().saturating_add(TXN_KEPT_MS);
         for (txn, event) in &self.written {
-            writes.txn(&txn.row()?, *event, kept_until_ms);
+            let txn = txn.row()?;
+            if self
+                .planned
+                .iter()
+                .any(|planned| planned.pdu.hash() == *event)
+            {
+                writes.origin(&txn, *event, kept_until_ms);
+            }
+            writes.txn(&txn, *event, kept_until_ms);
         }
-        for flow in &self.flows {
-            start_flow(writes.commit(), flow.clone());
+        let new = self.planned.iter().filter(|planned| {
+            planned.acceptance == Acceptance::Accepted && matches!(planned.place, Place::New(_))
+        });
+        let removals = new.filter_map(|planned| flow_of(&planned.pdu));
+        for flow in self.flows.iter().cloned().chain(removals) {
+            start_flow(writes.commit(), flow);
         }
         if let Some(request) = &self.founded {
             list(writes.commit(), self.room_id, request);
@@ -395,6 +421,9 @@ impl<'a> Planner<'a> {
         }
         for found in &received.found {
             writes.close_gap(*found);
+        }
+        for event in &received.relayed {
+            relay(writes.commit(), self.room_id, *event);
         }
         for staged in &received.unstaged {
             writes.unstage(staged);

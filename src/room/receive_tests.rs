@@ -4,7 +4,8 @@ use belfry_data::Acceptance;
 use ruma_common::RoomVersionId;
 use serde_json::{Value, json};
 
-use crate::federation_fixture::{Host, Net, key_of, pair, raw, result};
+use crate::federation_fixture::{Host, Net, pair, raw, result};
+use crate::keys_fixture::key_of;
 use crate::*;
 
 #[tokio::test(start_paused = true)]

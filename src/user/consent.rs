@@ -5,6 +5,8 @@
 use belfry_data::account as rows;
 use belfry_policy::{Admission, INVITE_PERMISSION_TYPES, InvitePermission};
 use ruma_common::UserId;
+use serde::Deserialize;
+use serde_json::{Map, Value};
 
 use crate::{Users, fault::Fault};
 
@@ -26,5 +28,18 @@ impl Users {
             }
         }
         Ok(Admission::Shown)
+    }
+
+    /// Whether the user ignores that one (Client-Server API, "Ignoring users").
+    pub async fn ignores(&self, user: &UserId, by: &UserId) -> Result<bool, Fault> {
+        #[derive(Default, Deserialize)]
+        struct Ignored {
+            ignored_users: Map<String, Value>,
+        }
+        let snapshot = self.0.store.snapshot().await?;
+        let row = rows::account_data(&*snapshot, user, "", "m.ignored_user_list").await?;
+        let ignored = row.and_then(|row| serde_json::from_str(&row.content).ok());
+        let ignored: Ignored = ignored.unwrap_or_default();
+        Ok(ignored.ignored_users.contains_key(by.as_str()))
     }
 }

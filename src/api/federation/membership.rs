@@ -8,6 +8,7 @@ use serde_json::{Value, json, value::RawValue};
 
 use super::ask::{self, Ask, invalid};
 use crate::{
+    consent,
     edge::JsonText,
     error::ApiError,
     rate::{Limit, Subject},
@@ -153,14 +154,40 @@ pub(crate) async fn invite_v1(api: Api, ask: Ask) -> Result<JsonText, ApiError> 
     ask::json(&json!([200, {"event": signed}]))
 }
 
+/// Who invites whom, by an event that was not checked yet.
+#[derive(Deserialize)]
+struct Parties {
+    sender: OwnedUserId,
+    state_key: OwnedUserId,
+}
+
 async fn accept_invite(
     api: &Api,
     ask: &Ask,
     invitation: Invitation,
 ) -> Result<Box<RawValue>, ApiError> {
     let (room, event): (OwnedRoomId, OwnedEventId) = (ask.id(0)?, ask.id(1)?);
+    let parties: Parties = serde_json::from_str(invitation.event.get())
+        .map_err(|_| invalid("this is no invite of a user"))?;
+    if parties.state_key.server_name() == api.federation.server() {
+        consent::ask_for_other(&api.users, &parties.state_key, &parties.sender).await?;
+    }
     let accepted = api
         .rooms
         .accept_invite(&ask.origin, &room, &event, &invitation);
     Ok(accepted.await?)
+}
+
+/// `PUT /exchange_third_party_invite/{roomId}`.
+pub(crate) async fn exchange_third_party(api: Api, ask: Ask) -> Result<JsonText, ApiError> {
+    let room: OwnedRoomId = ask.id(0)?;
+    api.edge
+        .charge(Limit::InviteRoom, Subject::Room(room.clone()))?;
+    let invite = api
+        .rooms
+        .read_third_party(&ask.origin, &room, &ask.raw()?)
+        .await?;
+    consent::ask(&api.users, &invite.invited, &invite.inviter).await?;
+    api.rooms.exchange_third_party(invite).await?;
+    ask::json(&json!({}))
 }
