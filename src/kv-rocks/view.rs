@@ -20,6 +20,8 @@ use crate::{
 const INLINE_KEYS_MAX: usize = 128;
 /// Most rows of all ranges together that the caller itself reads, about as long.
 const INLINE_ROWS_MAX: usize = 256;
+/// What a range costs, read or not, in rows.
+const RANGE_ROWS: usize = 8;
 
 self_cell::self_cell!(
     struct Held {
@@ -149,18 +151,43 @@ impl View {
             .collect()
     }
 
-    /// Runs a read in memory if it is `small`, else, or if that is not enough, on the pool.
-    async fn read<T: Send + 'static>(
+    /// A page of one range: by the caller itself if a few rows are all that there are, as in most
+    /// ranges, however many may be asked for.
+    async fn rows(
         &self,
-        small: bool,
-        read: impl Fn(&Freeze, Tier) -> Result<Option<T>, ReadError> + Send + 'static,
-    ) -> Result<T, ReadError> {
-        if small && let Some(found) = read(&self.freeze, Tier::Cache)? {
-            return Ok(found);
+        range: Range,
+        direction: Direction,
+        limit: usize,
+    ) -> Result<Page, ReadError> {
+        let inline = limit.min(INLINE_ROWS_MAX);
+        let begun = self
+            .freeze
+            .scan(range.clone(), direction, inline, Tier::Cache)?;
+        let enough = |page: &Page| inline == limit || page.rest.is_none();
+        if let Some(page) = begun.filter(enough) {
+            return Ok(page);
         }
         let freeze = self.freeze.clone();
-        let found = self.pool.run(move || read(&freeze, Tier::Disk)).await??;
-        found.ok_or_else(unfinished)
+        let read = move || freeze.scan(range, direction, limit, Tier::Disk);
+        self.pool.run(read).await??.ok_or_else(unfinished)
+    }
+
+    /// A page of each range: by the caller itself if a few rows of each are all that there are.
+    async fn pages(&self, ranges: Vec<Range>, limit_each: usize) -> Result<Vec<Page>, ReadError> {
+        let each = INLINE_ROWS_MAX / ranges.len().max(1);
+        if let Some(few) = each.checked_sub(RANGE_ROWS).filter(|few| *few > 0) {
+            let inline = limit_each.min(few);
+            let pages = self.freeze.scan_many(&ranges, inline, Tier::Cache)?;
+            let all = |pages: &Vec<Page>| {
+                inline == limit_each || pages.iter().all(|page| page.rest.is_none())
+            };
+            if let Some(pages) = pages.filter(all) {
+                return Ok(pages);
+            }
+        }
+        let freeze = self.freeze.clone();
+        let read = move || freeze.scan_many(&ranges, limit_each, Tier::Disk);
+        self.pool.run(read).await??.ok_or_else(unfinished)
     }
 }
 
@@ -191,9 +218,7 @@ impl Snapshot for View {
     ) -> BoxFuture<'_, Result<Page, ReadError>> {
         Box::pin(async move {
             self.usable(1, 1)?;
-            let read =
-                move |freeze: &Freeze, tier| freeze.scan(range.clone(), direction, limit, tier);
-            self.read(limit <= INLINE_ROWS_MAX, read).await
+            self.rows(range, direction, limit).await
         })
     }
 
@@ -204,10 +229,7 @@ impl Snapshot for View {
     ) -> BoxFuture<'_, Result<Vec<Page>, ReadError>> {
         Box::pin(async move {
             self.usable(ranges.len(), SCAN_MANY_RANGES_MAX)?;
-            // A range costs about as much as eight rows, read or not.
-            let work = ranges.len().saturating_mul(limit_each.saturating_add(8));
-            let read = move |freeze: &Freeze, tier| freeze.scan_many(&ranges, limit_each, tier);
-            self.read(work <= INLINE_ROWS_MAX, read).await
+            self.pages(ranges, limit_each).await
         })
     }
 }
