@@ -5,9 +5,11 @@
 
 mod account;
 mod act;
+mod delayed;
 mod edge;
 mod keys;
 mod media;
+mod peer;
 mod policy;
 mod rate;
 mod room;

@@ -5,8 +5,10 @@
 //! nothing of how other servers are reached; their keys come by a port.
 
 mod ask;
+mod directory;
 mod edu;
 mod key;
+mod media;
 mod membership;
 mod query;
 mod reading;
@@ -16,11 +18,14 @@ mod x_matrix;
 
 #[cfg(test)]
 mod federation_tests;
+#[cfg(test)]
+mod media_tests;
 
 use std::{sync::Arc, time::Duration};
 
 use belfry_policy::Purpose;
-use belfry_room::Keys;
+use belfry_room::{Directory, Keys};
+use belfry_user::PresenceState;
 use futures_util::future::BoxFuture;
 use http::Method;
 use ruma_common::{EventId, OwnedServerName, RoomId, ServerName, UserId};
@@ -58,6 +63,9 @@ pub trait Gateway: Send + Sync {
     /// same `key` and was not sent yet is replaced.
     fn tell_room(&self, room: &RoomId, key: String, edu: String);
 
+    /// The same for the other servers that share a room with a user of this one.
+    fn tell_neighbours(&self, user: &UserId, key: String, edu: String);
+
     /// Our key document, signed, as JSON; `None` if it cannot be made.
     fn own(&self) -> Option<String>;
 
@@ -68,7 +76,7 @@ pub trait Gateway: Send + Sync {
 
 /// What handlers need to answer other servers. Cheap to clone.
 #[derive(Clone)]
-pub struct Federation(Arc<Shared>);
+pub struct Federation(Arc<Shared>, Option<Arc<dyn Directory>>);
 
 struct Shared {
     server: OwnedServerName,
@@ -93,11 +101,23 @@ impl Federation {
     }
 
     fn with(server: OwnedServerName, ports: Option<Ports>) -> Self {
-        Self(Arc::new(Shared {
+        let shared = Shared {
             server,
             ports,
             turns: Turns::default(),
-        }))
+        };
+        Self(Arc::new(shared), None)
+    }
+
+    /// The same with a way to look things up at other servers.
+    #[must_use]
+    pub fn looking_up(self, directory: Arc<dyn Directory>) -> Self {
+        Self(self.0, Some(directory))
+    }
+
+    /// Where things are looked up that other servers have, if anything is.
+    pub(crate) fn directory(&self) -> Option<&dyn Directory> {
+        self.1.as_deref()
     }
 
     /// Whether other servers are answered.
@@ -140,6 +160,23 @@ impl Federation {
         self.tell(room, format!("receipt {room} {user} {thread}"), &edu);
     }
 
+    /// What a user of this server says of their presence.
+    pub(crate) fn tell_presence(&self, user: &UserId, state: PresenceState, status: Option<&str>) {
+        let Some(ports) = &self.0.ports else { return };
+        let mut update = json!({
+            "user_id": user,
+            "presence": state.name(),
+            "last_active_ago": 0,
+            "currently_active": state == PresenceState::Online,
+        });
+        if let Some(status) = status {
+            update["status_msg"] = json!(status);
+        }
+        let edu = json!({"edu_type": "m.presence", "content": {"push": [update]}});
+        let key = format!("presence {user}");
+        ports.gateway.tell_neighbours(user, key, edu.to_string());
+    }
+
     fn tell(&self, room: &RoomId, key: String, edu: &Value) {
         if let Some(ports) = &self.0.ports {
             ports.gateway.tell_room(room, key, edu.to_string());
@@ -167,6 +204,7 @@ impl Federation {
 /// Adds every endpoint that other servers use.
 pub(crate) fn routes(routes: Routes<Api>) -> Routes<Api> {
     let routes = keys_and_version(routes);
+    let routes = media::routes(routes);
     let routes = events(routes);
     let routes = handshakes(routes);
     let routes = sent_memberships(routes);
@@ -260,6 +298,11 @@ fn sent_memberships(routes: Routes<Api>) -> Routes<Api> {
             membership::invite_v1,
         )
         .put(v2!("invite/{roomId}/{eventId}"), invite, membership::invite)
+        .put(
+            v1!("exchange_third_party_invite/{roomId}"),
+            invite,
+            membership::exchange_third_party,
+        )
         .0
 }
 
@@ -267,7 +310,20 @@ fn queries(routes: Routes<Api>) -> Routes<Api> {
     let profile = (Rule::NONE, Purpose::Profile);
     let directory = (Rule::NONE, Purpose::Directory);
     let keys = (Rule::FORM, Purpose::Keys);
+    let devices = (Rule::NONE, Purpose::Keys);
+    let search = (Rule::FORM, Purpose::Directory);
+    let moment = (Rule::NONE, Purpose::Exchange);
+    let space = v1!("hierarchy/{roomId}");
+    let at = v1!("timestamp_to_event/{roomId}");
+    let rooms = v1!("publicRooms");
+    let other = v1!("query/{queryType}");
     Signed(routes)
+        .get(rooms, directory, directory::public_rooms)
+        .post(rooms, search, directory::filtered_public_rooms)
+        .get(space, directory, directory::hierarchy)
+        .get(at, moment, directory::moment)
+        .get(v1!("user/devices/{userId}"), devices, user::devices)
+        .get(other, directory, directory::unknown_query)
         .post(v1!("user/keys/query"), keys, user::query_keys)
         .post(v1!("user/keys/claim"), keys, user::claim_keys)
         .get(v1!("query/profile"), profile, query::profile)

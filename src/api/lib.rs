@@ -37,8 +37,10 @@ mod admin;
 mod client;
 mod consent;
 pub mod edge;
+mod elsewhere;
 pub mod error;
 pub mod federation;
+mod notice;
 pub mod rate;
 mod routes;
 mod state;
@@ -47,11 +49,15 @@ mod wire;
 #[cfg(test)]
 mod admin_tests;
 #[cfg(test)]
+mod coverage_tests;
+#[cfg(test)]
 mod fixture;
 #[cfg(test)]
 mod hostile_tests;
 #[cfg(test)]
 mod malformed_tests;
+#[cfg(test)]
+mod notice_tests;
 
 pub use about::{Turn, WellKnown};
 pub use routes::{UNSTABLE_FEATURES, VERSIONS, router};

@@ -123,6 +123,7 @@ impl RoomDoor {
 pub(crate) struct ViewDoor {
     pub(crate) views: Views,
     pub(crate) rules: Arc<Rules>,
+    pub(crate) federation: Federation,
 }
 
 impl FromRef<Api> for ViewDoor {
@@ -130,6 +131,7 @@ impl FromRef<Api> for ViewDoor {
         Self {
             views: api.views.clone(),
             rules: Arc::clone(&api.rules),
+            federation: api.federation.clone(),
         }
     }
 }

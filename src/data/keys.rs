@@ -20,6 +20,7 @@ mod rows;
 mod signing;
 pub(crate) mod tables;
 mod to_device;
+pub(crate) mod tracked;
 
 pub use backup::{
     BACKUP_PAGE_MAX, BackupPart, BackupSession, backup_seen, backup_sessions,
@@ -48,6 +49,13 @@ pub use rows::{
 };
 pub use signing::{
     StoredSignature, cross_signing, drop_own_signatures, put_signature, signatures_by,
+};
+pub use tracked::{
+    AnchorRow, DEVICES_DUE_MAX, DeviceDue, DeviceDueRow, DeviceStreamRow, SHARED_ROOMS_MAX,
+    TRACKED_DEVICES_MAX, TrackedDeviceRow, TrackedListRow, device_changes_with, device_streams,
+    devices_due, devices_due_among, drop_device_due, holds, is_tracked, keep_device_stream,
+    moved_with, put_device_due, put_tracked_device, put_tracked_list, shared_with, tracked_devices,
+    tracked_list,
 };
 pub use to_device::{
     Inbox, InboxMessage, InboxPage, NewMessage, Recipients, TO_DEVICE_PAGE_MAX, ToDeviceWrites,

@@ -12,27 +12,33 @@ use belfry_kv::{
 };
 use bytes::Bytes;
 
-use crate::keys::tables as keys;
+use crate::keys::{tables as keys, tracked};
 use crate::{
     account::tables::{
-        ACCOUNT_DATA, ACCOUNT_DATA_LOG, DEVICE, DEVICE_SEEN, FILTER, PROFILE, REGISTRATION_TOKEN,
-        TOKEN, USER,
+        ACCOUNT_DATA, ACCOUNT_DATA_COUNT, ACCOUNT_DATA_LOG, DEVICE, DEVICE_SEEN, FILTER, PROFILE,
+        REGISTRATION_TOKEN, TOKEN, USER,
     },
     age::AGE,
     codec::unknown_version,
     column::{DIGEST_BYTES, RoomKey, ServerKey, UserKey},
     connection::CONNECTION,
+    copy::{COPIED_BYTES, COPY, COPY_ORDER},
+    delayed::{DELAYED, DELAYED_COUNT, DELAYED_DUE, DELAYED_OF_USER, DELAYED_TXN},
     directory::{ALIAS_OF_ROOM, PUBLISHED, ROOM_ALIAS},
     federation::{DESTINATION, EDU_OUTBOX, KEY_DOCUMENT, SERVER_KEY},
     flow::FLOW,
     forgotten::FORGOTTEN,
+    lag::LAGGING_ROOM,
     listing::{LISTED_ROOM, LISTING, USER_WORD},
     litter::LITTER,
     media::{BLOB_USE, MEDIA, RESERVATION, RESERVED_BY, THUMBNAIL, UPLOADED_BYTES},
     note::{NOTE, NOTE_ORDER, ROOM_BRIEF},
+    notice::NOTICE_ROOM,
     openid::OPENID_TOKEN,
+    origin::EVENT_ORIGIN,
     presence::PRESENCE,
-    pusher::PUSHER,
+    preview::PREVIEW,
+    pusher::{PUSH_PLACE, PUSHER},
     receipt::{RECEIPT, RECEIPT_LOG},
     relation::{EDIT, RELATION, RELATION_COUNT, THREAD_LOG, THREAD_TAIL},
     remote::{INVITE, REDACTION_DUE, STUCK_ROOM},
@@ -45,6 +51,7 @@ use crate::{
     stale::STALE,
     state::NODE_HASH_BYTES,
     stir::STIR_LOG,
+    subscription::{SUBSCRIPTION_LOG, THREAD_SUBSCRIPTION},
     typing::ROOM_TYPING,
 };
 
@@ -186,7 +193,7 @@ pub(crate) static INBOUND_TXN: Table<(ServerKey, [u8; DIGEST_BYTES]), InboundTxn
     Table::new(ground(24, "inbound_txn", Shape::Point, Cold));
 
 /// How many tables there are.
-pub(crate) const TABLES: usize = 90;
+pub(crate) const TABLES: usize = 110;
 
 static KEYSPACES: [Keyspace; TABLES] = [
     *META.space(),
@@ -213,6 +220,16 @@ static KEYSPACES: [Keyspace; TABLES] = [
     *STAGED.space(),
     *STAGED_BYTES.space(),
     *INBOUND_TXN.space(),
+    *THREAD_SUBSCRIPTION.space(),
+    *SUBSCRIPTION_LOG.space(),
+    *DELAYED.space(),
+    *DELAYED_DUE.space(),
+    *DELAYED_OF_USER.space(),
+    *DELAYED_COUNT.space(),
+    *DELAYED_TXN.space(),
+    *EVENT_ORIGIN.space(),
+    *NOTICE_ROOM.space(),
+    *ACCOUNT_DATA_COUNT.space(),
     *USER.space(),
     *DEVICE.space(),
     *DEVICE_SEEN.space(),
@@ -273,12 +290,22 @@ static KEYSPACES: [Keyspace; TABLES] = [
     *KEY_DOCUMENT.space(),
     *DESTINATION.space(),
     *EDU_OUTBOX.space(),
+    *LAGGING_ROOM.space(),
+    *tracked::DEVICE_STREAM.space(),
+    *tracked::DEVICE_DUE.space(),
+    *tracked::TRACKED_LIST.space(),
+    *tracked::TRACKED_DEVICE.space(),
+    *PUSH_PLACE.space(),
     *MEDIA.space(),
     *BLOB_USE.space(),
     *THUMBNAIL.space(),
     *RESERVATION.space(),
     *RESERVED_BY.space(),
     *UPLOADED_BYTES.space(),
+    *COPY.space(),
+    *COPY_ORDER.space(),
+    *COPIED_BYTES.space(),
+    *PREVIEW.space(),
 ];
 
 /// Every table, by tag: what an engine is opened with.

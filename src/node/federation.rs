@@ -6,12 +6,13 @@ use std::sync::Arc;
 use belfry_api::federation::{Federation, Gateway};
 use belfry_data::Engine;
 use belfry_env::Env;
+use belfry_media::{Origin, Ports, Web};
 use belfry_policy::Rules;
-use belfry_remote::{Remote, RemoteOptions, SignedUserKeys};
+use belfry_remote::{Remote, RemoteOptions, SignedOrigin, SignedUserKeys};
 use belfry_room::{Identity, Rooms};
 use belfry_user::Users;
 use futures_util::future::BoxFuture;
-use ruma_common::{OwnedServerName, RoomId, ServerName};
+use ruma_common::{OwnedServerName, RoomId, ServerName, UserId};
 
 /// All that talks to others, if anything is to.
 pub(crate) fn remote(
@@ -32,7 +33,9 @@ pub(crate) fn answering(server: &ServerName, remote: Option<&Remote>) -> Federat
         None => Federation::off(server),
         Some(remote) => {
             let keys = Arc::clone(&remote.keys);
-            Federation::on(server, keys, Arc::new(Wired(remote.clone())))
+            let directory = Arc::clone(&remote.directory);
+            let answering = Federation::on(server, keys, Arc::new(Wired(remote.clone())));
+            answering.looking_up(directory)
         }
     }
 }
@@ -61,6 +64,15 @@ pub(crate) fn users(env: &Env, users: Users, remote: Option<&Remote>) -> Users {
     users.with_remote_keys(Arc::new(keys))
 }
 
+/// The way of files to others, as far as there is one.
+pub(crate) fn media(env: &Env, remote: Option<&Remote>, web: Option<Arc<dyn Web>>) -> Ports {
+    let origin = remote.map(|remote| {
+        let client = Arc::clone(&remote.client);
+        Arc::new(SignedOrigin::new(client, env.clock.clone())) as Arc<dyn Origin>
+    });
+    Ports { origin, web }
+}
+
 /// Takes up what was received, and what was to be told, when the server stopped.
 pub(crate) async fn start(rooms: &Rooms, remote: Option<&Remote>) {
     let Some(remote) = remote else { return };
@@ -79,6 +91,10 @@ impl Gateway for Wired {
 
     fn tell_room(&self, room: &RoomId, key: String, edu: String) {
         self.0.senders.tell_room(room.to_owned(), key, edu);
+    }
+
+    fn tell_neighbours(&self, user: &UserId, key: String, edu: String) {
+        self.0.senders.tell_neighbours(user.to_owned(), key, edu);
     }
 
     fn own(&self) -> Option<String> {

@@ -4,8 +4,11 @@
 mod member;
 mod membership_tests;
 mod net;
+mod device_tests;
 mod outage_tests;
+mod query_tests;
 mod sharing_tests;
 mod simulation;
 mod simulation_tests;
+mod talk;
 mod world;

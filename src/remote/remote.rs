@@ -14,12 +14,14 @@ use ruma_common::OwnedServerName;
 use crate::{
     client::Client,
     dialer::{DialOptions, Dialer},
+    directory::SignedDirectory,
     discovery::Discovery,
     fetch::Fetcher,
     key_document::{OldKey, OwnKeys},
     keys::{KeyOptions, KeyStore},
     network::{Internet, Network},
     peers::SignedPeers,
+    push::PushGateways,
     resolver::SystemResolver,
     sender::{SenderOptions, Senders},
     signer::Signer,
@@ -60,6 +62,8 @@ pub struct Remote {
     pub keys: Arc<KeyStore>,
     /// Questions of rooms.
     pub peers: Arc<SignedPeers>,
+    /// Looking things up.
+    pub directory: Arc<SignedDirectory>,
     /// Any other question.
     pub client: Arc<Client>,
     /// Telling others.
@@ -100,6 +104,7 @@ impl Remote {
                 keys,
             )),
             peers: Arc::new(SignedPeers::new(Arc::clone(&client))),
+            directory: Arc::new(SignedDirectory::new(Arc::clone(&client), env.clock.clone())),
             senders: Senders::new(
                 Arc::clone(engine),
                 env.clone(),
@@ -123,11 +128,24 @@ pub enum OfflineError {
     Resolver(#[from] crate::resolver::Unresolved),
 }
 
-/// The internet as the system has it. Inside a runtime.
-pub fn internet(options: DialOptions, env: &Env) -> Result<Arc<dyn Network>, OfflineError> {
+/// Push gateways on the internet as the system has it. Inside a runtime.
+pub fn push_gateways(options: DialOptions, env: &Env) -> Result<PushGateways, OfflineError> {
+    Ok(PushGateways::new(fetcher(options, env)?))
+}
+
+pub(crate) fn fetcher(options: DialOptions, env: &Env) -> Result<Fetcher, OfflineError> {
     let resolver = Arc::new(SystemResolver::new()?);
     let dialer = Dialer::new(options, resolver, Arc::new(Tcp), env.clone())?;
-    let fetcher = Fetcher::new(&Arc::new(dialer), &env.tasks, env.clock.clone());
+    Ok(Fetcher::new(
+        &Arc::new(dialer),
+        &env.tasks,
+        env.clock.clone(),
+    ))
+}
+
+/// The internet as the system has it. Inside a runtime.
+pub fn internet(options: DialOptions, env: &Env) -> Result<Arc<dyn Network>, OfflineError> {
+    let fetcher = fetcher(options, env)?;
     let discovery = Discovery::new(fetcher.clone(), env.clock.clone());
     Ok(Internet::new(discovery, fetcher))
 }

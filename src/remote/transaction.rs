@@ -202,8 +202,9 @@ async fn events(
     }
     let mut pdus = Vec::new();
     for one in &due {
-        let found = RoomReader::new(snapshot, &one.room).event(one.event);
-        pdus.extend(found.await?.and_then(|event| raw(&event.row.json)));
+        let reader = RoomReader::new(snapshot, &one.room);
+        let found = reader.event(one.event).await?;
+        pdus.extend(found.and_then(|event| raw(&event.row.json)));
     }
     Ok(Contents {
         pdus,
@@ -261,7 +262,7 @@ pub(crate) async fn send(shared: &Shared, server: &ServerName, parcel: &Parcel) 
     }
     let _place = shared.sending.acquire().await;
     let path = Path::new("/_matrix/federation/v1/send").segment(&parcel.id);
-    let body = Some(&*parcel.body);
+    let body: Option<&RawValue> = Some(&parcel.body);
     let sent = shared
         .client
         .send(server, Method::PUT, path, body, TRANSACTION);

@@ -8,10 +8,12 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use belfry_data::BoxFuture;
 use belfry_env::Clock;
 use belfry_room::PeerError;
-use belfry_user::{ClaimedKeys, QueriedKeys, RemoteKeys, WantedDevices, WantedKeys};
+use belfry_user::{
+    ClaimedKeys, DeviceList, QueriedKeys, RemoteKeys, WantedDevices, WantedKeys,
+};
 use futures_util::{StreamExt as _, stream};
 use http::Method;
-use ruma_common::{OwnedServerName, OwnedUserId, ServerName};
+use ruma_common::{OwnedServerName, OwnedUserId, ServerName, UserId};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Value, json, value::RawValue};
 
@@ -50,6 +52,23 @@ struct Claimed {
     one_time_keys: BTreeMap<OwnedUserId, BTreeMap<String, Raws<String>>>,
 }
 
+/// `GET /user/devices/{userId}`.
+#[derive(Deserialize)]
+struct Listed {
+    user_id: OwnedUserId,
+    stream_id: u64,
+    devices: Vec<ListedDevice>,
+    master_key: Option<Box<RawValue>>,
+    self_signing_key: Option<Box<RawValue>>,
+}
+
+#[derive(Deserialize)]
+struct ListedDevice {
+    device_id: String,
+    keys: Box<RawValue>,
+    device_display_name: Option<String>,
+}
+
 impl SignedUserKeys {
     /// By this client.
     pub fn new(client: Arc<Client>, clock: Clock) -> Self {
@@ -63,17 +82,26 @@ impl SignedUserKeys {
         content: &impl Serialize,
         wait: Duration,
     ) -> Result<T, Value> {
+        let content = serde_json::value::to_raw_value(content);
+        let content = content.map_err(|error| failure(&error.to_string()))?;
+        let path = Path::new("/_matrix/federation/v1/user/keys").segment(endpoint);
+        self.send(server, (Method::POST, path), Some(&*content), wait)
+            .await
+    }
+
+    async fn send<T: DeserializeOwned>(
+        &self,
+        server: &ServerName,
+        (method, path): (Method, Path),
+        content: Option<&RawValue>,
+        wait: Duration,
+    ) -> Result<T, Value> {
         let limits = Limits {
             bytes_max: ANSWER_BYTES_MAX,
             time_max: wait,
             redirects_max: 0,
         };
-        let content = serde_json::value::to_raw_value(content);
-        let content = content.map_err(|error| failure(&error.to_string()))?;
-        let path = Path::new("/_matrix/federation/v1/user/keys").segment(endpoint);
-        let asked = self
-            .client
-            .ask(server, Method::POST, path, Some(&*content), limits);
+        let asked = self.client.ask(server, method, path, content, limits);
         match self.clock.within(wait, asked).await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(PeerError::Refused { errcode, error })) => {
@@ -82,6 +110,28 @@ impl SignedUserKeys {
             Ok(Err(error)) => Err(failure(&error.to_string())),
             Err(late) => Err(failure(&late.to_string())),
         }
+    }
+
+    async fn devices_of(&self, user: &UserId, wait: Duration) -> Result<DeviceList, Value> {
+        let path = Path::new("/_matrix/federation/v1/user/devices").segment(user.as_str());
+        let request = (Method::GET, path);
+        let told: Listed = self
+            .send(user.server_name(), request, None, wait)
+            .await?;
+        if told.user_id != *user {
+            return Err(failure("the answer is about another user"));
+        }
+        let text = |raw: Box<RawValue>| raw.get().to_owned();
+        let devices = told.devices.into_iter().map(|device| {
+            let keys = device.keys.get().to_owned();
+            (device.device_id, keys, device.device_display_name)
+        });
+        Ok(DeviceList {
+            stream_id: told.stream_id,
+            devices: devices.collect(),
+            master: told.master_key.map(text),
+            self_signing: told.self_signing_key.map(text),
+        })
     }
 
     async fn query_one(
@@ -171,6 +221,24 @@ impl RemoteKeys for SignedUserKeys {
                 whole
             })
             .await
+        })
+    }
+
+    fn devices(
+        &self,
+        users: Vec<OwnedUserId>,
+        wait: Duration,
+    ) -> BoxFuture<'_, Vec<(OwnedUserId, Result<DeviceList, Value>)>> {
+        Box::pin(async move {
+            let mut each: Vec<BoxFuture<'_, _>> = Vec::new();
+            for user in users {
+                each.push(Box::pin(async move {
+                    let list = self.devices_of(&user, wait).await;
+                    (user, list)
+                }));
+            }
+            let all = stream::iter(each).buffer_unordered(ASKED_AT_ONCE_MAX);
+            all.collect().await
         })
     }
 

@@ -188,7 +188,7 @@ fn hashes(rules: &RoomRules, ids: &[OwnedEventId]) -> Vec<EventHash> {
 
 impl Shared {
     /// The rules of a room that both servers are in.
-    async fn inside(
+    pub(crate) async fn inside(
         &self,
         origin: &ServerName,
         room_id: &RoomId,

@@ -15,6 +15,7 @@
 //! (`sight`), and what its state has that the client's has not (`delta`, `state_section`). If nothing
 //! is to be told, the request waits on its channel.
 
+mod absence;
 mod account_changes;
 mod admission;
 mod aggregation;
@@ -26,17 +27,20 @@ mod device_list;
 mod directory;
 mod encryption;
 mod ephemeral;
+mod erasure;
 mod error;
 mod event;
 mod facts;
 mod field;
 mod filter;
 mod fold;
+mod foreign;
 mod ignored;
 mod joined;
 mod json;
 mod member_rules;
 mod news;
+mod note_trim;
 mod notifier;
 mod passing;
 mod plan;
@@ -61,6 +65,7 @@ mod sync;
 mod token;
 mod turn;
 mod unread;
+mod unsigned;
 mod views;
 mod window;
 
@@ -79,6 +84,8 @@ mod lazy_tests;
 #[cfg(test)]
 mod membership_tests;
 #[cfg(test)]
+mod note_tests;
+#[cfg(test)]
 mod notifier_tests;
 #[cfg(test)]
 mod push_tests;
@@ -89,6 +96,7 @@ mod sync_tests;
 #[cfg(test)]
 mod visibility_tests;
 
+pub use absence::{PRESENCE_LIFE, PRESENCE_LOOK_EVERY, PRESENT_MAX};
 pub use aggregation::{
     REFERENCES_MAX, REFERENCES_PER_PAGE_MAX, THREAD_STEPS_MAX, THREADS_WALKED_MAX,
 };
@@ -107,18 +115,22 @@ pub use facts::FACTS_MAX;
 pub use filter::{FILTER_BYTES_MAX, Filter, FilterError, RELATED_BY_MAX, RoomEventFilter};
 pub use json::EventList;
 pub use member_rules::RULE_BOOK_MAX;
+pub use note_trim::{NOTES_KEPT, NOTES_LOOKED_AT_MAX, TRIM_NOTES_EVERY};
 pub use notifier::{RINGS_MAX, WAITING_MAX, WAITING_PER_USER_MAX};
 pub use passing::{TRIM_EVERY, TYPING_ROOMS_MAX};
 pub use plan::USER_ROOMS_MAX;
 pub use presence::{PRESENCE_ROOMS_MAX, PRESENCE_TOLD_MAX, Presence};
-pub use push::{Gateway, GatewayError, PUSH_AGE_MAX, PUSH_PAUSE_MAX, PUSHES_PER_TURN_MAX};
+pub use push::{
+    BADGE_NOTES_MAX, GATES_MAX, Gateway, GatewayError, PUSH_AGE_MAX, PUSH_PAUSE_MAX,
+    PUSHED_AT_ONCE_MAX, PUSHES_PER_TURN_MAX, REFUSALS_MAX,
+};
 pub use read::{
-    Context, ContextRequest, Direction, HIERARCHY_DEPTH_MAX, HIERARCHY_ROOMS_MAX,
+    Closest, Context, ContextRequest, Direction, FarRoom, HIERARCHY_DEPTH_MAX, HIERARCHY_ROOMS_MAX,
     HIERARCHY_VISITS_MAX, Hierarchy, HierarchyRequest, MOMENTS_SCAN_MAX, MUTUAL_ROOMS_MAX,
-    MembersFilter, MembersRequest, Messages, MessagesRequest, MomentRequest, MutualRooms,
+    MembersFilter, MembersRequest, Messages, MessagesRequest, MissingRoom, MomentRequest, MutualRooms,
     NOTIFICATIONS_MAX, NotificationsRequest, PAGE_EVENTS_MAX, PUBLIC_ROOMS_MAX, PublicRooms,
     PublicRoomsRequest, RECURSED_MAX, RECURSION_DEPTH, RELATIONS_MAX, Relations, RelationsRequest,
-    RoomSummary, StateFormat, THREADS_MAX, Threads, ThreadsRequest, USERS_FOUND_MAX, UserSearch,
+    RoomSummary, SERVED_CHILDREN_MAX, StateFormat, THREADS_MAX, Threads, ThreadsRequest, USERS_FOUND_MAX, UserSearch,
     UsersFound,
 };
 pub use response::{JoinedRoom, LeftRoom, StateSection, SyncResponse, Timeline};

@@ -15,14 +15,17 @@ mod notifications;
 mod public_rooms;
 mod relations;
 pub(crate) mod room_summary;
+mod served_space;
+mod space;
 mod state;
 mod threads;
 mod user_search;
 
-pub use by_time::{MOMENTS_SCAN_MAX, MomentRequest};
+pub use by_time::{Closest, MOMENTS_SCAN_MAX, MomentRequest};
 pub use context::{Context, ContextRequest};
 pub use hierarchy::{
     HIERARCHY_DEPTH_MAX, HIERARCHY_ROOMS_MAX, HIERARCHY_VISITS_MAX, Hierarchy, HierarchyRequest,
+    MissingRoom,
 };
 pub use members::{MembersFilter, MembersRequest};
 pub use messages::{Direction, Messages, MessagesRequest, PAGE_EVENTS_MAX};
@@ -31,6 +34,8 @@ pub use notifications::{NOTIFICATIONS_MAX, NotificationsRequest};
 pub use public_rooms::{PUBLIC_ROOMS_MAX, PublicRooms, PublicRoomsRequest};
 pub use relations::{RECURSED_MAX, RECURSION_DEPTH, RELATIONS_MAX, Relations, RelationsRequest};
 pub use room_summary::RoomSummary;
+pub use served_space::SERVED_CHILDREN_MAX;
+pub use space::FarRoom;
 pub use state::StateFormat;
 pub use threads::{THREADS_MAX, Threads, ThreadsRequest};
 pub use user_search::{USERS_FOUND_MAX, UserSearch, UsersFound};

@@ -4,8 +4,10 @@
 //! believe. Knows nothing of HTTP, nor of how other servers are asked: that is a port.
 
 mod claim;
+mod elsewhere;
 mod query;
 mod remote;
+mod serving;
 mod shape;
 mod signature;
 mod signing;
@@ -19,8 +21,11 @@ use belfry_policy::Denial;
 
 pub(crate) use claim::ClaimDesk;
 pub use claim::{CLAIM_DEVICES_MAX, CLAIMED_KEY_MEMORY, ClaimedKeys, ClaimedOf, WantedKeys};
+pub(crate) use elsewhere::Asked;
+pub use elsewhere::{DeviceList, DeviceUpdate, RESYNCS_MAX, TRACKED_LIST_BYTES_MAX};
 pub use query::{KEY_WAIT_MAX, KeyViewer, QUERY_USERS_MAX, QueriedKeys, WantedDevices};
 pub use remote::{NoRemoteKeys, RemoteKeys};
+pub use serving::keys_for_servers;
 pub use shape::{
     ALGORITHMS_MAX, DEVICE_KEYS_BYTES_MAX, KEY_NAME_BYTES_MAX, ONE_TIME_KEY_BYTES_MAX,
     SIGNING_KEY_BYTES_MAX,

@@ -21,6 +21,7 @@ mod name;
 mod openid;
 mod password;
 mod presence;
+mod presence_elsewhere;
 mod profile;
 mod proof;
 mod push_rule;
@@ -32,6 +33,7 @@ mod server_rule;
 mod session;
 mod shared_secret;
 mod store;
+mod system;
 mod tag;
 mod to_device;
 mod token;
@@ -75,14 +77,15 @@ pub use filter::{FILTER_BYTES_MAX, FILTERS_MAX, FilterError};
 pub use invitation::{Invitation, InvitationError, InvitationInfo};
 pub use keys::{
     ALGORITHMS_MAX, CLAIM_DEVICES_MAX, CLAIMED_KEY_MEMORY, ClaimedKeys, ClaimedOf,
-    DEVICE_KEYS_BYTES_MAX, KEY_NAME_BYTES_MAX, KEY_WAIT_MAX, KeyError, KeyUpload, KeyViewer,
+    DEVICE_KEYS_BYTES_MAX, DeviceList, DeviceUpdate, KEY_NAME_BYTES_MAX, KEY_WAIT_MAX, KeyError, KeyUpload, KeyViewer,
     NoRemoteKeys, ONE_TIME_KEY_BYTES_MAX, ONE_TIME_KEYS_MAX, QUERY_USERS_MAX, QueriedKeys,
-    RemoteKeys, SIGNATURES_MAX, SIGNING_KEY_BYTES_MAX, SignatureFailure, SignatureFailures,
-    SignedKeys, SigningKeys, WantedDevices, WantedKeys,
+    RESYNCS_MAX, RemoteKeys, SIGNATURES_MAX, SIGNING_KEY_BYTES_MAX, SignatureFailure, SignatureFailures,
+    SignedKeys, SigningKeys, TRACKED_LIST_BYTES_MAX, WantedDevices, WantedKeys, keys_for_servers,
 };
 pub use openid::{OPENID_LIFE, OpenIdError};
 pub use password::{PASSWORD_BYTES_MAX, PasswordOptions, Unfit};
 pub use presence::{PresenceError, PresenceState, STATUS_BYTES_MAX};
+pub use presence_elsewhere::PresenceUpdate;
 pub use profile::{FIELD_NAME_BYTES_MAX, PROFILE_BYTES_MAX, ProfileError, SHOWN_BYTES_MAX};
 pub use proof::{Attempt, Challenge, Objection, Outcome, Proof, UiaError};
 pub use push_rule::{PushRuleError, RulePlace};
@@ -103,7 +106,7 @@ pub use turn::{TurnCredentials, turn_credentials};
 pub use uia::{Operation, Stage, UIA_LIFE, UIA_SESSIONS_MAX};
 
 use crate::{
-    keys::ClaimDesk, password::Passwords, shared_secret::SecretDoor, store::Store, uia::Sessions,
+    keys::{Asked, ClaimDesk}, password::Passwords, shared_secret::SecretDoor, store::Store, uia::Sessions,
 };
 
 /// What accounts are told by the configuration.
@@ -147,6 +150,7 @@ struct Inner {
     passwords: Passwords,
     sessions: Mutex<Sessions>,
     claims: ClaimDesk,
+    asked: Asked,
     secret_door: Option<SecretDoor>,
 }
 
@@ -170,6 +174,7 @@ impl Users {
             passwords,
             sessions,
             claims: ClaimDesk::default(),
+            asked: Asked::default(),
             secret_door,
         };
         Ok(Self(Arc::new(inner), Arc::new(NoRemoteKeys)))

@@ -75,14 +75,15 @@ impl Users {
         Ok(self.write_presence(user_id, &row).await?)
     }
 
-    /// Notes what a client that polls says of its user by the way; whether that is news.
+    /// Notes what a client that polls says of its user by the way; if that is news, what they say
+    /// about it.
     pub async fn note_presence(
         &self,
         requester: &Requester,
         state: PresenceState,
-    ) -> Result<bool, Fault> {
+    ) -> Result<Option<Option<String>>, Fault> {
         if !self.keeps_presence() || state == PresenceState::Offline {
-            return Ok(false);
+            return Ok(None);
         }
         let user_id = &*requester.user_id;
         let snapshot = self.0.store.snapshot().await?;
@@ -97,7 +98,7 @@ impl Users {
                 SAID_FOR_MS
             }
         }) {
-            return Ok(false);
+            return Ok(None);
         }
         let row = PresenceRow {
             state,
@@ -105,10 +106,10 @@ impl Users {
             active_ts: now,
         };
         self.write_presence(user_id, &row).await?;
-        Ok(true)
+        Ok(Some(row.status.map(Into::into)))
     }
 
-    async fn write_presence(&self, user: &UserId, row: &PresenceRow) -> Result<(), Fault> {
+    pub(crate) async fn write_presence(&self, user: &UserId, row: &PresenceRow) -> Result<(), Fault> {
         if !self.keeps_presence() {
             return Ok(());
         }

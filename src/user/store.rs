@@ -26,6 +26,11 @@ impl Store {
         Ok(self.0.snapshot().await?)
     }
 
+    /// Applies the commit or says why not, without a further try.
+    pub(crate) async fn try_commit(&self, commit: Commit) -> Result<(), CommitError> {
+        self.0.commit(commit).await.map(drop)
+    }
+
     /// Whether the commit was applied; if not, the act is to be decided anew on a new snapshot.
     pub(crate) async fn commit(&self, commit: Commit, tries: &mut Tries) -> Result<bool, Fault> {
         match self.0.commit(commit).await {

@@ -33,6 +33,8 @@ const TXN_LIFE: Duration = Duration::from_hours(24);
 const COMMIT_BYTES_MAX: usize = 384 * 1024;
 /// Inboxes that one commit writes to: a message to all devices of many users is several.
 const COMMIT_INBOXES_MAX: usize = 1_000;
+/// Content of one EDU, if it is more than one message's: other servers take no larger ones.
+const EDU_BYTES_MAX: usize = 48 * 1024;
 /// Messages taken out of an inbox at once.
 const FORGET_MAX: usize = 500;
 
@@ -107,10 +109,10 @@ impl Users {
             event_type,
             txn_id,
         };
-        for (number, part) in parts(messages, &self.0.options.server_name)
-            .iter()
-            .enumerate()
-        {
+        let mut parts = parts(messages, &self.0.options.server_name);
+        for (number, part) in parts.iter_mut().enumerate() {
+            part.remote
+                .retain(|server, _| self.may_ask_for_keys(requester, server));
             self.send_part(sending, number, part).await?;
         }
         Ok(())
@@ -209,20 +211,14 @@ impl Users {
         Ok(())
     }
 
-    /// Server-Server API, "Send-to-device messaging": one EDU for each server.
+    /// Server-Server API, "Send-to-device messaging": for each server as few EDUs as hold them.
     fn fill_outboxes(&self, writes: &mut ToDeviceWrites, sending: Sending<'_>, part: &Part<'_>) {
-        for (server, users) in &part.remote {
-            let mut messages = Map::new();
-            for (user, devices) in users {
-                let contents: Map<_, _> = devices
-                    .iter()
-                    .map(|(device, content)| {
-                        let content = serde_json::from_str(content).unwrap_or(Value::Null);
-                        ((*device).to_owned(), content)
-                    })
-                    .collect();
-                messages.insert(user.to_string(), contents.into());
-            }
+        let each = part.remote.iter();
+        let each = each.flat_map(|(server, users)| {
+            let split = split(users).into_iter();
+            split.map(move |messages| (server, messages))
+        });
+        for (server, messages) in each {
             let edu = json!({
                 "edu_type": "m.direct_to_device",
                 "content": {
@@ -257,6 +253,30 @@ impl Users {
 
 /// Letters of the ID of a message to another server; at most 32 are allowed.
 const MESSAGE_ID_LENGTH: usize = 24;
+
+/// The messages of one server in as many runs as EDUs hold.
+fn split(users: &ByUser<'_>) -> Vec<Map<String, Value>> {
+    let (mut runs, mut bytes) = (vec![Map::new()], 0);
+    let each = users.iter();
+    let each = each.flat_map(|(user, devices)| devices.iter().map(move |one| (*user, one)));
+    for (user, (device, content)) in each {
+        let more = user.as_str().len() + device.len() + content.len();
+        if bytes > 0 && bytes + more > EDU_BYTES_MAX {
+            runs.push(Map::new());
+            bytes = 0;
+        }
+        bytes += more;
+        let Some(run) = runs.last_mut() else { continue };
+        let of_user = run
+            .entry(user.as_str())
+            .or_insert_with(|| Value::Object(Map::new()));
+        if let Value::Object(of_user) = of_user {
+            let content = serde_json::from_str(content).unwrap_or(Value::Null);
+            of_user.insert((*device).to_owned(), content);
+        }
+    }
+    runs
+}
 
 /// The oldest messages give way in an inbox that is full.
 async fn make_room(
@@ -341,6 +361,25 @@ mod tests {
     use ruma_common::{owned_user_id, server_name};
 
     use super::*;
+
+    #[test]
+    fn edu_009_messages_to_one_server_are_split_so_that_none_is_too_large() {
+        let content = format!("{{\"a\":\"{}\"}}", "x".repeat(20_000));
+        let (user, other) = (owned_user_id!("@a:hs2"), owned_user_id!("@b:hs2"));
+        let three = ["D", "E", "F"].map(|device| (device, content.as_str()));
+        let users = ByUser::from([(&*user, three.to_vec()), (&*other, three[..1].to_vec())]);
+        let runs = split(&users);
+        let sizes: Vec<_> = runs
+            .iter()
+            .map(|run| serde_json::to_string(run).unwrap().len())
+            .collect();
+        assert!(sizes.len() > 1, "{sizes:?}");
+        assert!(sizes.iter().all(|bytes| *bytes <= 64 * 1024), "{sizes:?}");
+        let messages = |run: &Map<String, Value>| -> usize {
+            run.values().map(|of| of.as_object().unwrap().len()).sum()
+        };
+        assert_eq!(runs.iter().map(messages).sum::<usize>(), 4);
+    }
 
     #[test]
     fn parts_stay_within_a_commit_and_are_always_the_same() {

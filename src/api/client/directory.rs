@@ -9,6 +9,7 @@ use ruma_client_api::{
 
 use crate::{
     edge::Call,
+    elsewhere::Elsewhere,
     error::{ApiError, EdgeError},
     state::RoomDoor,
 };
@@ -27,13 +28,11 @@ pub(crate) async fn create(
 
 /// `GET /directory/room/{roomAlias}`.
 pub(crate) async fn get(
-    door: RoomDoor,
+    elsewhere: Elsewhere,
     call: Call<get::Request>,
 ) -> Result<get::Response, ApiError> {
-    let alias = call.request.room_alias;
-    let room_id = door.rooms.resolve_alias(&alias).await?;
-    let servers = vec![alias.server_name().to_owned()];
-    Ok(get::Response::new(room_id, servers))
+    let found = elsewhere.alias(None, &call.request.room_alias).await?;
+    Ok(get::Response::new(found.room_id, found.servers))
 }
 
 /// `DELETE /directory/room/{roomAlias}`.

@@ -9,13 +9,15 @@ use ruma_client_api::membership::{
     joined_rooms::v3 as joined_rooms, kick_user::v3 as kick, leave_room::v3 as leave,
     unban_user::v3 as unban,
 };
-use ruma_common::{OwnedRoomId, OwnedServerName, OwnedUserId, RoomId, api::error::ErrorKind};
+use ruma_common::{OwnedServerName, OwnedUserId, RoomId, api::error::ErrorKind};
 
 use crate::{
     edge::{Call, Edge},
+    elsewhere::Elsewhere,
     error::{ApiError, Refusal},
     rate::{Limit, Subject},
     state::RoomDoor,
+    wire::Removal,
 };
 
 /// `POST /rooms/{roomId}/join`.
@@ -34,14 +36,13 @@ pub(crate) async fn join(
 pub(crate) async fn join_any(
     door: RoomDoor,
     edge: Edge,
+    elsewhere: Elsewhere,
     call: Call<join_any::Request>,
 ) -> Result<join_any::Response, ApiError> {
     let request = call.request;
-    let room_id = match OwnedRoomId::try_from(request.room_id_or_alias) {
-        Ok(room_id) => room_id,
-        Err(alias) => door.rooms.resolve_alias(&alias).await?,
-    };
-    let way = (request.reason, request.via);
+    let found = elsewhere.room(&call.auth, &request.room_id_or_alias, request.via);
+    let (room_id, via) = found.await?;
+    let way = (request.reason, via);
     enter(&door, &edge, &call.auth, &room_id, way).await?;
     Ok(join_any::Response::new(room_id))
 }
@@ -101,22 +102,32 @@ pub(crate) async fn invite(
 /// `POST /rooms/{roomId}/kick`.
 pub(crate) async fn kick(
     door: RoomDoor,
-    call: Call<kick::Request>,
+    call: Call<Removal<kick::Request>>,
 ) -> Result<kick::Response, ApiError> {
-    let request = call.request;
-    let about = (request.user_id, request.reason);
-    change(&door, &call.auth, &request.room_id, MemberAct::Kick, about).await?;
+    let Removal {
+        request,
+        redact_events,
+    } = call.request;
+    let mut change = Membership::new(request.user_id, MemberAct::Kick);
+    change.reason = request.reason;
+    change.redact_events = redact_events;
+    remove(&door, &call.auth, &request.room_id, change).await?;
     Ok(kick::Response::new())
 }
 
 /// `POST /rooms/{roomId}/ban`.
 pub(crate) async fn ban(
     door: RoomDoor,
-    call: Call<ban::Request>,
+    call: Call<Removal<ban::Request>>,
 ) -> Result<ban::Response, ApiError> {
-    let request = call.request;
-    let about = (request.user_id, request.reason);
-    change(&door, &call.auth, &request.room_id, MemberAct::Ban, about).await?;
+    let Removal {
+        request,
+        redact_events,
+    } = call.request;
+    let mut change = Membership::new(request.user_id, MemberAct::Ban);
+    change.reason = request.reason;
+    change.redact_events = redact_events;
+    remove(&door, &call.auth, &request.room_id, change).await?;
     Ok(ban::Response::new())
 }
 
@@ -129,6 +140,21 @@ pub(crate) async fn unban(
     let about = (request.user_id, request.reason);
     change(&door, &call.auth, &request.room_id, MemberAct::Unban, about).await?;
     Ok(unban::Response::new())
+}
+
+/// A kick or a ban; what the target wrote goes with them in the background, if that was asked for.
+async fn remove(
+    door: &RoomDoor,
+    requester: &Requester,
+    room_id: &RoomId,
+    change: Membership,
+) -> Result<(), ApiError> {
+    let redacts = change.redact_events;
+    door.go(requester, room_id, change, Vec::new()).await?;
+    if redacts {
+        door.flows.resume();
+    }
+    Ok(())
 }
 
 async fn change(

@@ -166,12 +166,13 @@ async fn mark_fully_read(
 pub(crate) async fn set_status(
     users: Users,
     views: ViewDoor,
-    edge: Edge,
+    others: Others,
     call: Call<set_presence::Request>,
 ) -> Result<set_presence::Response, ApiError> {
     let request = &call.request;
     let state = stored(&request.presence)?;
-    edge.charge(Limit::Presence, Subject::User(call.auth.user_id.clone()))?;
+    let subject = Subject::User(call.auth.user_id.clone());
+    others.edge.charge(Limit::Presence, subject)?;
     users
         .set_presence(
             &call.auth,
@@ -181,6 +182,10 @@ pub(crate) async fn set_status(
         )
         .await?;
     views.views.nudge();
+    if users.keeps_presence() {
+        let status = request.status_msg.as_deref();
+        others.federation.tell_presence(&request.user_id, state, status);
+    }
     Ok(set_presence::Response::new())
 }
 

@@ -2,28 +2,51 @@
 //! the general ones. Rooms show a new name by a flow, which was begun with the change.
 
 use belfry_flow::Flows;
-use belfry_user::Users;
+use belfry_user::{ProfileError, Users};
 use ruma_client_api::profile::{
     delete_profile_field::v3 as delete_field, get_profile::v3 as get,
     get_profile_field::v3 as get_field, set_profile_field::v3 as set_field,
 };
-use ruma_common::profile::ProfileFieldValue;
+use ruma_common::{UserId, profile::ProfileFieldValue};
+use serde_json::Value;
 
-use crate::{edge::Call, error::ApiError};
+use crate::{edge::Call, elsewhere::Elsewhere, error::ApiError};
 
 /// `GET /profile/{userId}`.
-pub(crate) async fn get(users: Users, call: Call<get::Request>) -> Result<get::Response, ApiError> {
-    let fields = users.profile(&call.request.user_id).await?;
+pub(crate) async fn get(
+    users: Users,
+    elsewhere: Elsewhere,
+    call: Call<get::Request>,
+) -> Result<get::Response, ApiError> {
+    let fields = fields(&users, &elsewhere, &call.request.user_id).await?;
     Ok(fields.into_iter().collect())
+}
+
+/// The profile of a user of whatever server.
+async fn fields(
+    users: &Users,
+    elsewhere: &Elsewhere,
+    user: &UserId,
+) -> Result<Vec<(String, Value)>, ApiError> {
+    if elsewhere.is_far(user.server_name()) {
+        // The endpoint takes no token: it is the server that asks.
+        if let Some(fields) = elsewhere.profile(None, user).await? {
+            return Ok(fields.into_iter().collect());
+        }
+    }
+    Ok(users.profile(user).await?)
 }
 
 /// `GET /profile/{userId}/{keyName}`.
 pub(crate) async fn get_field(
     users: Users,
+    elsewhere: Elsewhere,
     call: Call<get_field::Request>,
 ) -> Result<get_field::Response, ApiError> {
     let name = call.request.field.as_str();
-    let value = users.profile_field(&call.request.user_id, name).await?;
+    let fields = fields(&users, &elsewhere, &call.request.user_id).await?;
+    let mut named = fields.into_iter().filter(|(field, _)| field == name);
+    let (_, value) = named.next().ok_or(ProfileError::NotFound)?;
     let value = ProfileFieldValue::new(name, value).map_err(ApiError::fault)?;
     Ok(get_field::Response::new(value))
 }

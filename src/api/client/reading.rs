@@ -25,6 +25,7 @@ use ruma_common::{api::Direction as Dir, presence::PresenceState};
 use ruma_events::room::member::MembershipState;
 use serde::Serialize;
 
+use super::history::History;
 use super::passing::stored;
 use super::to_device;
 use crate::{
@@ -82,8 +83,11 @@ pub(crate) async fn note_presence(
     requester: &Requester,
     state: &PresenceState,
 ) -> Result<(), ApiError> {
-    if users.note_presence(requester, stored(state)?).await? {
+    let state = stored(state)?;
+    if let Some(status) = users.note_presence(requester, state).await? {
         door.views.nudge();
+        let user = &requester.user_id;
+        door.federation.tell_presence(user, state, status.as_deref());
     }
     Ok(())
 }
@@ -91,12 +95,14 @@ pub(crate) async fn note_presence(
 /// `GET /rooms/{roomId}/messages`.
 pub(crate) async fn messages(
     door: ViewDoor,
+    history: History,
     call: Call<Filtered<messages::Request>>,
 ) -> Result<JsonText, ApiError> {
     door.admit(&call.auth)?;
     let Filtered { request, filter } = call.request;
     let wanted = MessagesRequest {
         user_id: call.auth.user_id,
+        device_id: Some(call.auth.device_id),
         room_id: request.room_id,
         from: request.from,
         to: request.to,
@@ -107,24 +113,38 @@ pub(crate) async fn messages(
         limit: Some(request.limit.into()),
         filter: room_filter(filter.as_deref())?,
     };
-    Ok(JsonText(door.views.messages(&wanted).await?.to_json()))
+    let mut gaps = history.gaps(&wanted.room_id);
+    loop {
+        let page = door.views.messages(&wanted).await?;
+        if !gaps.fill(page.gap).await {
+            return Ok(JsonText(page.to_json()));
+        }
+    }
 }
 
 /// `GET /rooms/{roomId}/context/{eventId}`.
 pub(crate) async fn context(
     door: ViewDoor,
+    history: History,
     call: Call<Filtered<context::Request>>,
 ) -> Result<JsonText, ApiError> {
     door.admit(&call.auth)?;
     let Filtered { request, filter } = call.request;
     let wanted = ContextRequest {
         user_id: call.auth.user_id,
+        device_id: Some(call.auth.device_id),
         room_id: request.room_id,
         event_id: request.event_id,
         limit: Some(request.limit.into()),
         filter: room_filter(filter.as_deref())?,
     };
-    Ok(JsonText(door.views.context(&wanted).await?.to_json()))
+    let mut gaps = history.gaps(&wanted.room_id);
+    loop {
+        let context = door.views.context(&wanted).await?;
+        if !gaps.fill(context.gap).await {
+            return Ok(JsonText(context.to_json()));
+        }
+    }
 }
 
 /// `GET /rooms/{roomId}/event/{eventId}`.
@@ -135,7 +155,8 @@ pub(crate) async fn event(
     door.admit(&call.auth)?;
     let request = call.request;
     let (user, room) = (&call.auth.user_id, &request.room_id);
-    let found = door.views.event(user, room, &request.event_id);
+    let device = Some(&*call.auth.device_id);
+    let found = door.views.event_on(device, user, room, &request.event_id);
     Ok(JsonText(found.await?))
 }
 

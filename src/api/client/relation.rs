@@ -1,6 +1,6 @@
 //! What relates to an event, the threads of a room, and the event closest to a moment.
 
-use belfry_sync::{Direction, MomentRequest, RelationsRequest, ThreadsRequest};
+use belfry_sync::{Direction, MomentRequest, RelationsRequest, ThreadsRequest, ViewError};
 use belfry_user::Requester;
 use ruma_client_api::{
     relations::{
@@ -10,10 +10,14 @@ use ruma_client_api::{
     room::get_event_by_timestamp::v1 as moment,
     threads::get_threads::v1::{self as threads, IncludeThreads},
 };
-use ruma_common::{OwnedEventId, OwnedRoomId, api::Direction as Dir};
+use ruma_common::{
+    MilliSecondsSinceUnixEpoch, OwnedEventId, OwnedRoomId, api::Direction as Dir,
+};
 
+use super::history::History;
 use crate::{
     edge::{Call, JsonText},
+    elsewhere::Elsewhere,
     error::{ApiError, EdgeError},
     state::ViewDoor,
 };
@@ -79,6 +83,7 @@ async fn answer(
     door.admit(&requester)?;
     let wanted = RelationsRequest {
         user_id: requester.user_id,
+        device_id: Some(requester.device_id),
         room_id: page.room_id,
         event_id: page.event_id,
         rel_type,
@@ -109,6 +114,7 @@ pub(crate) async fn threads(
     };
     let wanted = ThreadsRequest {
         user_id: call.auth.user_id,
+        device_id: Some(call.auth.device_id),
         room_id: request.room_id,
         participated,
         limit: request.limit.map(Into::into),
@@ -120,18 +126,42 @@ pub(crate) async fn threads(
 /// `GET /rooms/{roomId}/timestamp_to_event`.
 pub(crate) async fn moment(
     door: ViewDoor,
+    history: History,
+    elsewhere: Elsewhere,
     call: Call<moment::Request>,
 ) -> Result<moment::Response, ApiError> {
     door.admit(&call.auth)?;
     let request = call.request;
     let wanted = MomentRequest {
-        user_id: call.auth.user_id,
+        user_id: call.auth.user_id.clone(),
         room_id: request.room_id,
         at_ms: request.ts.get().into(),
         direction: direction(request.dir),
     };
-    let (event_id, sent) = door.views.event_at(&wanted).await?;
-    Ok(moment::Response::new(event_id, sent))
+    let mut gaps = history.gaps(&wanted.room_id);
+    loop {
+        let found = door.views.event_at(&wanted).await?;
+        if !gaps.fill(found.gap).await {
+            let (event_id, sent) = match found.event {
+                Some(found) => found,
+                None => elsewhere_at(&elsewhere, &call.auth, &wanted).await?,
+            };
+            return Ok(moment::Response::new(event_id, sent));
+        }
+    }
+}
+
+/// The event that other servers in the room know.
+async fn elsewhere_at(
+    elsewhere: &Elsewhere,
+    requester: &Requester,
+    wanted: &MomentRequest,
+) -> Result<(OwnedEventId, MilliSecondsSinceUnixEpoch), ApiError> {
+    let forward = wanted.direction == Direction::Forward;
+    let found = elsewhere.moment(requester, &wanted.room_id, wanted.at_ms, forward);
+    let found = found.await?.ok_or(ViewError::NotFound)?;
+    let sent = js_int::UInt::new_saturating(found.origin_server_ts);
+    Ok((found.event_id, MilliSecondsSinceUnixEpoch(sent)))
 }
 
 fn direction(dir: Dir) -> Direction {

@@ -5,6 +5,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use belfry_user::{DeviceUpdate, KeyError, PresenceState, PresenceUpdate};
 use ruma_common::{OwnedEventId, OwnedRoomId, OwnedUserId, ServerName};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
@@ -15,6 +16,8 @@ use crate::state::Api;
 const TYPING: Duration = Duration::from_secs(30);
 /// Receipts of one EDU that are looked at.
 const RECEIPTS_MAX: usize = 500;
+/// Users of one EDU of presence that are looked at.
+const PRESENCES_MAX: usize = 100;
 /// Users that one EDU of messages to devices may name.
 const TO_DEVICE_USERS_MAX: usize = 1_000;
 
@@ -34,6 +37,9 @@ pub(crate) async fn take(api: &Api, origin: &ServerName, edus: &[Box<RawValue>])
             "m.typing" => typing(api, origin, &edu.content).await,
             "m.receipt" => receipts(api, origin, &edu.content).await,
             "m.direct_to_device" => to_device(api, origin, &edu.content).await,
+            "m.presence" => presence(api, origin, &edu.content).await,
+            "m.device_list_update" => device_list(api, origin, &edu.content).await,
+            "m.signing_key_update" => signing_keys(api, origin, &edu.content).await,
             _ => Some(()),
         };
         if taken.is_none() {
@@ -118,4 +124,86 @@ async fn to_device(api: &Api, origin: &ServerName, content: &RawValue) -> Option
         .users
         .receive_to_devices(&edu.sender, &edu.kind, &edu.message_id, &messages);
     stored.await.ok()
+}
+
+#[derive(Deserialize)]
+struct Presences {
+    push: Vec<Box<RawValue>>,
+}
+
+#[derive(Deserialize)]
+struct Present {
+    user_id: OwnedUserId,
+    presence: String,
+    status_msg: Option<String>,
+    #[serde(default)]
+    last_active_ago: u64,
+}
+
+async fn presence(api: &Api, origin: &ServerName, content: &RawValue) -> Option<()> {
+    let mut news = false;
+    for update in read::<Presences>(content)?.push.iter().take(PRESENCES_MAX) {
+        let Some(update) = read::<Present>(update) else {
+            continue;
+        };
+        let Some(state) = PresenceState::from_name(&update.presence) else {
+            continue;
+        };
+        let update = PresenceUpdate {
+            user_id: update.user_id,
+            state,
+            status: update.status_msg,
+            active_ago_ms: update.last_active_ago,
+        };
+        news |= api.users.receive_presence(origin, update).await.ok()?;
+    }
+    if news {
+        api.views.nudge();
+    }
+    Some(())
+}
+
+#[derive(Deserialize)]
+struct ListUpdate {
+    user_id: OwnedUserId,
+    device_id: String,
+    stream_id: u64,
+    #[serde(default)]
+    prev_id: Vec<u64>,
+    #[serde(default)]
+    deleted: bool,
+    device_display_name: Option<String>,
+    keys: Option<Box<RawValue>>,
+}
+
+async fn device_list(api: &Api, origin: &ServerName, content: &RawValue) -> Option<()> {
+    let update: ListUpdate = read(content)?;
+    let update = DeviceUpdate {
+        user_id: update.user_id,
+        device_id: update.device_id,
+        name: update.device_display_name,
+        stream_id: update.stream_id,
+        prev_id: update.prev_id,
+        deleted: update.deleted,
+        keys: update.keys.map(|keys| keys.get().to_owned()),
+    };
+    told(api.users.receive_device_update(origin, &update).await)
+}
+
+#[derive(Deserialize)]
+struct SigningUpdate {
+    user_id: OwnedUserId,
+}
+
+async fn signing_keys(api: &Api, origin: &ServerName, content: &RawValue) -> Option<()> {
+    let update: SigningUpdate = read(content)?;
+    let user = &update.user_id;
+    told(api.users.receive_signing_update(origin, user).await)
+}
+
+/// Whether it was taken; why not, for whoever looks for it.
+fn told(taken: Result<(), KeyError>) -> Option<()> {
+    taken
+        .inspect_err(|error| tracing::debug!(%error, "a change of a device list was left out"))
+        .ok()
 }

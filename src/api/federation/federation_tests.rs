@@ -20,7 +20,7 @@ const PROFILE: &str = "/_matrix/federation/v1/query/profile?user_id=%40alice%3Ah
 const PEER: &str = "192.0.2.1:9";
 
 /// The keys of `b.example`: one that is good and one that was.
-struct KnownKeys;
+pub(super) struct KnownKeys;
 
 fn key(seed: u8, version: &str) -> SigningKey {
     SigningKey::from_seed(&[seed; 32], version).unwrap()
@@ -58,6 +58,8 @@ impl Gateway for KnownKeys {
 
     fn tell_room(&self, _: &RoomId, _: String, _: String) {}
 
+    fn tell_neighbours(&self, _: &UserId, _: String, _: String) {}
+
     fn own(&self) -> Option<String> {
         Some(r#"{"server_name":"hs1"}"#.to_owned())
     }
@@ -79,7 +81,7 @@ async fn server() -> TestApp {
 }
 
 /// A request as it is signed, and as it is sent.
-struct Sent {
+pub(super) struct Sent {
     method: Method,
     path: String,
     body: Option<Value>,
@@ -89,7 +91,7 @@ struct Sent {
 }
 
 impl Sent {
-    fn get(path: &str) -> Self {
+    pub(super) fn get(path: &str) -> Self {
         Self {
             method: Method::GET,
             path: path.to_owned(),
@@ -100,7 +102,7 @@ impl Sent {
         }
     }
 
-    fn header(&self) -> String {
+    pub(super) fn header(&self) -> String {
         let mut signed = json!({
             "method": self.method.as_str(), "uri": self.path, "origin": self.origin,
         });

@@ -6,7 +6,7 @@ use axum::extract::Request;
 use belfry_user::{KeyViewer, QUERY_USERS_MAX};
 use http::StatusCode;
 use ruma_common::{
-    OwnedUserId,
+    OwnedUserId, UserId,
     api::error::{ErrorKind, UnknownTokenErrorData},
 };
 use serde::{Deserialize, Serialize};
@@ -61,6 +61,58 @@ fn raws<K: AsRef<str> + Ord>(keys: &BTreeMap<K, String>) -> Result<Raws<'_>, Api
         raws.insert(name.as_ref(), raw);
     }
     Ok(raws)
+}
+
+/// A device of [`devices`].
+#[derive(Serialize)]
+struct Listed<'a> {
+    device_id: &'a str,
+    keys: &'a RawValue,
+}
+
+/// The answer of [`devices`], with keys as they are.
+#[derive(Serialize)]
+struct List<'a> {
+    user_id: &'a UserId,
+    stream_id: u64,
+    devices: Vec<Listed<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    master_key: Option<&'a RawValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    self_signing_key: Option<&'a RawValue>,
+}
+
+/// `GET /user/devices/{userId}`.
+pub(crate) async fn devices(api: Api, ask: Ask) -> Result<JsonText, ApiError> {
+    let user: OwnedUserId = ask.id(0)?;
+    let none = || {
+        let text = "there is no such user on this server";
+        Refusal::new(StatusCode::NOT_FOUND, ErrorKind::NotFound, text)
+    };
+    if user.server_name() != api.federation.server() {
+        return Err(none().into());
+    }
+    let list = api.users.serve_device_list(&user).await?;
+    let list = list.ok_or_else(none)?;
+    let raw = |json: &'_ String| -> Result<Box<RawValue>, ApiError> {
+        RawValue::from_string(json.clone()).map_err(ApiError::fault)
+    };
+    let mut keys = Vec::new();
+    for (device, json, _) in &list.devices {
+        keys.push((device, raw(json)?));
+    }
+    let master = list.master.as_ref().map(raw).transpose()?;
+    let own = list.self_signing.as_ref().map(raw).transpose()?;
+    ask::json(&List {
+        user_id: &user,
+        stream_id: list.stream_id,
+        devices: keys
+            .iter()
+            .map(|(device_id, keys)| Listed { device_id, keys })
+            .collect(),
+        master_key: master.as_deref(),
+        self_signing_key: own.as_deref(),
+    })
 }
 
 #[derive(Deserialize)]

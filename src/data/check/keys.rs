@@ -12,6 +12,7 @@ use super::{
 use crate::{
     account::tables::{DEVICE, USER},
     column::UserKey,
+    keys::tracked::{DEVICE_DUE, DEVICE_STREAM, TRACKED_DEVICE, TRACKED_LIST},
     keys::tables::{
         BACKUP_SESSION, BACKUP_VERSION, CROSS_SIGNING, DEHYDRATED, DEVICE_KEYS, DEVICE_LIST_LOG,
         FALLBACK_KEY, MEMBER_LOG, ONE_TIME_KEY, ONE_TIME_KEY_COUNT_ROWS, ONE_TIME_KEY_ID,
@@ -30,6 +31,10 @@ pub(super) async fn check(engine: &dyn Engine, report: &mut Report) -> Result<()
     decode_all(engine, &TO_DEVICE, report).await?;
     decode_all(engine, &TO_DEVICE_COUNT_ROWS, report).await?;
     decode_all(engine, &BACKUP_SESSION, report).await?;
+    decode_all(engine, &DEVICE_STREAM, report).await?;
+    decode_all(engine, &DEVICE_DUE, report).await?;
+    decode_all(engine, &TRACKED_LIST, report).await?;
+    decode_all(engine, &TRACKED_DEVICE, report).await?;
     check_users(engine, report).await?;
     check_device_keys(engine, report).await?;
     check_one_time_keys(engine, report).await

@@ -9,10 +9,14 @@ use super::{
         SharedMessageRow, SignatureRow, ToDeviceRow,
     },
     tables::*,
+    tracked::{
+        DEVICE_DUE, DEVICE_STREAM, DeviceStreamRow, TRACKED_DEVICE, TRACKED_LIST,
+        samples as tracked,
+    },
 };
 use crate::{
     STAMP_FIRST, STAMP_LAST,
-    column::{RoomKey, UserKey},
+    column::{RoomKey, ServerKey, UserKey},
     golden_tests::{Sample, sample},
     rows::GlobalRow,
     tables::GLOBAL_LOG,
@@ -39,6 +43,7 @@ pub(crate) fn samples() -> Vec<Sample> {
     samples.extend(list_samples());
     samples.extend(message_samples());
     samples.extend(backup_samples());
+    samples.extend(tracked_samples());
     samples
 }
 
@@ -134,6 +139,18 @@ fn list_samples() -> Vec<Sample> {
         ),
         sample(&DEVICE_LIST_LOG, &(STAMP_FIRST,), &row(Some("D"))),
         sample(&DEVICE_LIST_LOG, &(STAMP_LAST,), &row(None)),
+    ]
+}
+
+fn tracked_samples() -> Vec<Sample> {
+    let server = ServerKey::from(ruma_common::server_name!("b.org"));
+    let due = (server, alice(), "D".to_owned());
+    let stream = DeviceStreamRow { stream_id: 300 };
+    vec![
+        sample(&DEVICE_STREAM, &(alice(),), &stream),
+        sample(&DEVICE_DUE, &due, &tracked::due()),
+        sample(&TRACKED_LIST, &(alice(),), &tracked::anchored()),
+        sample(&TRACKED_DEVICE, &device(), &tracked::device()),
     ]
 }
 

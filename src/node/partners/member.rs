@@ -122,10 +122,21 @@ impl Member {
     }
 
     pub(super) async fn ask(&self, method: &str, path: &str, body: Value) -> (StatusCode, Value) {
+        self.ask_with(&self.token, method, path, body).await
+    }
+
+    /// The same with the token of another device.
+    pub(super) async fn ask_with(
+        &self,
+        token: &str,
+        method: &str,
+        path: &str,
+        body: Value,
+    ) -> (StatusCode, Value) {
         let request = Request::builder()
             .method(method)
-            .uri(format!("/_matrix/client/v3{path}"))
-            .header(header::AUTHORIZATION, format!("Bearer {}", self.token))
+            .uri(format!("/_matrix/client{}{path}", version_of(path)))
+            .header(header::AUTHORIZATION, format!("Bearer {token}"))
             .extension(Peer::Local)
             .body(Body::from(body.to_string()))
             .unwrap();
@@ -231,6 +242,11 @@ impl Member {
         let page = snapshot.scan(range, Direction::Forward, 10_000).await;
         page.unwrap().rows.len()
     }
+}
+
+/// Paths of version 3 come without it.
+fn version_of(path: &str) -> &'static str {
+    if path.starts_with("/v1/") { "" } else { "/v3" }
 }
 
 async fn begin(

@@ -2,21 +2,20 @@
 //!
 //! It exists so that a client shows a space without being in its rooms. A page's token says how many
 //! rooms were passed: the walk is done again up to there, so that it outlives a restart and needs no
-//! memory; how far it goes has a limit. Rooms that this server is not in are passed over. It knows
-//! nothing of what other servers would say of them.
+//! memory; how far it goes has a limit. Rooms that this server is not in are as other servers told of
+//! them, whom the caller asks. It knows nothing of how they are asked.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use belfry_data::{CURRENT_PAGE_MAX, Snapshot};
-use belfry_event::EventHash;
-use ruma_common::{OwnedRoomId, OwnedUserId, RoomId};
-use serde::Deserialize;
-use serde_json::Value;
+use belfry_data::Snapshot;
+use ruma_common::{OwnedRoomId, OwnedServerName, OwnedUserId, RoomId};
 
-use super::room_summary::{RoomSummary, told};
+use super::{
+    room_summary::{RoomSummary, told, told_of},
+    space::{Child, FarRoom, SPACE, children, write_room},
+};
 use crate::{
     error::{Fault, ViewError},
-    event::RoomEvent,
     json::{EventList, Object},
     room_view::RoomView,
     token::{List, TokenError},
@@ -31,9 +30,6 @@ const ROOMS_DEFAULT: u64 = 50;
 pub const HIERARCHY_DEPTH_MAX: u64 = 50;
 /// Rooms visited at most, from the first page on; what lies behind them is not shown.
 pub const HIERARCHY_VISITS_MAX: usize = 1_000;
-
-const SPACE: &str = "m.space";
-const CHILD: &str = "m.space.child";
 
 /// A request for a page of what is below a space.
 #[derive(Debug, Clone)]
@@ -50,6 +46,17 @@ pub struct HierarchyRequest {
     pub max_depth: Option<u64>,
     /// A token of the page before.
     pub from: Option<String>,
+    /// What other servers told of rooms that are not here; `None` of those of which nobody did.
+    pub far: BTreeMap<OwnedRoomId, Option<FarRoom>>,
+}
+
+/// A room that is not here and of which [`HierarchyRequest::far`] says nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MissingRoom {
+    /// Which room.
+    pub room_id: OwnedRoomId,
+    /// Servers to ask, by the space that names it; none for the first room.
+    pub via: Vec<OwnedServerName>,
 }
 
 /// A page of what is below a space.
@@ -59,6 +66,8 @@ pub struct Hierarchy {
     pub rooms: EventList,
     /// The token to go on with; `None` if there is nothing more.
     pub next_batch: Option<String>,
+    /// Rooms that were passed over; ask for them, and then for the page again.
+    pub missing: Vec<MissingRoom>,
 }
 
 impl Hierarchy {
@@ -83,21 +92,22 @@ struct Walk<'r> {
     request: &'r HierarchyRequest,
     max_depth: u64,
     /// Rooms to visit, the next one last, each with how many steps down it is.
-    next: Vec<(OwnedRoomId, u64)>,
+    next: Vec<Next>,
     met: BTreeSet<OwnedRoomId>,
+    missing: Vec<MissingRoom>,
+}
+
+/// A room to visit.
+struct Next {
+    room: OwnedRoomId,
+    depth: u64,
+    via: Vec<OwnedServerName>,
 }
 
 /// A room that may be told of.
 struct Visited {
     summary: RoomSummary,
     children: Vec<Child>,
-}
-
-/// A child of a space.
-struct Child {
-    room_id: OwnedRoomId,
-    event: RoomEvent,
-    order: Option<String>,
 }
 
 impl Views {
@@ -116,7 +126,12 @@ impl Views {
             let walk = Walk {
                 request,
                 max_depth,
-                next: vec![(request.room_id.clone(), 0)],
+                next: vec![Next {
+                    room: request.room_id.clone(),
+                    depth: 0,
+                    via: Vec::new(),
+                }],
+                missing: Vec::new(),
                 met: BTreeSet::from([request.room_id.clone()]),
             };
             shared.walk_down(&*snapshot, walk, passed).await
@@ -150,70 +165,83 @@ impl Shared {
         let limit = limit.clamp(1, HIERARCHY_ROOMS_MAX);
         let mut rooms = EventList::default();
         let mut visits = 0;
-        while let Some((room, depth)) = walk.next.pop() {
+        while let Some(Next { room, depth, via }) = walk.next.pop() {
             if rooms.len() >= limit {
                 let place: Passed = (walk.request.suggested_only, walk.max_depth, visits);
                 let next_batch = Some(self.tokens.list(List::Hierarchy, &place));
-                return Ok(Hierarchy { rooms, next_batch });
+                let missing = walk.missing;
+                return Ok(Hierarchy {
+                    rooms,
+                    next_batch,
+                    missing,
+                });
             }
             visits += 1;
             if visits > HIERARCHY_VISITS_MAX {
                 break;
             }
-            let Some(visited) = walk.visit(snapshot, &room).await? else {
-                if depth == 0 {
+            let Some(visited) = walk.visit(snapshot, &room, via).await? else {
+                if depth == 0 && walk.missing.is_empty() {
                     return Err(ViewError::Forbidden);
                 }
                 continue;
             };
             if visits > passed {
-                rooms.push(|out| visited.write(&room, out));
+                let Visited { summary, children } = &visited;
+                rooms.push(|out| write_room(&room, summary, children, out));
             }
             walk.descend(visited.children, depth);
         }
-        let next_batch = None;
-        Ok(Hierarchy { rooms, next_batch })
+        Ok(Hierarchy {
+            rooms,
+            next_batch: None,
+            missing: walk.missing,
+        })
     }
 }
 
 impl Walk<'_> {
-    /// Reads a room and its children; `None` if it is not here or the reader may not know of it.
+    /// Reads a room and its children; `None` if it is not known or the reader may not know of it.
     async fn visit(
-        &self,
+        &mut self,
         snapshot: &dyn Snapshot,
         room: &RoomId,
+        via: Vec<OwnedServerName>,
     ) -> Result<Option<Visited>, Fault> {
-        let Some(mut view) = RoomView::now(snapshot, room).await? else {
-            return Ok(None);
-        };
         let user = Some(&*self.request.user_id);
+        let Some(mut view) = RoomView::now(snapshot, room).await? else {
+            return match self.request.far.get(room) {
+                Some(Some(far)) => {
+                    let summary = far.summary.clone();
+                    let summary = told_of(snapshot, user, room, summary).await?;
+                    let children = || self.wanted(far.children.clone());
+                    Ok(summary.map(|summary| Visited {
+                        summary,
+                        children: children(),
+                    }))
+                }
+                Some(None) => Ok(None),
+                None => {
+                    let room_id = room.to_owned();
+                    self.missing.push(MissingRoom { room_id, via });
+                    Ok(None)
+                }
+            };
+        };
         let Some(summary) = told(snapshot, user, room, &mut view).await? else {
             return Ok(None);
         };
         let children = if summary.room_type.as_deref() == Some(SPACE) {
-            self.children(&mut view).await?
+            self.wanted(children(&mut view).await?)
         } else {
             Vec::new()
         };
         Ok(Some(Visited { summary, children }))
     }
 
-    /// The space's children in the order in which they are shown.
-    async fn children(&self, view: &mut RoomView<'_>) -> Result<Vec<Child>, Fault> {
-        let current = view.reader.current(&view.head);
-        let hashes: Vec<EventHash> =
-            if let Some(entries) = current.of_type(CHILD, CURRENT_PAGE_MAX).await? {
-                entries.into_iter().map(|entry| entry.event).collect()
-            } else {
-                let all = view.entries(view.state, false).await?.into_iter();
-                let children = all.filter(|(tuple, _)| tuple.event_type() == CHILD);
-                children.map(|(_, event)| event).collect()
-            };
-        let events = view.events(&hashes).await?.into_iter();
-        let children = events.filter_map(|event| child(event, self.request.suggested_only));
-        let mut children: Vec<_> = children.collect();
-        children.sort_by(|a, b| a.place().cmp(&b.place()));
-        Ok(children)
+    fn wanted(&self, mut children: Vec<Child>) -> Vec<Child> {
+        children.retain(|child| child.suggested || !self.request.suggested_only);
+        children
     }
 
     /// Goes on with these children. Whatever was met before is not visited again: spaces may hold
@@ -225,63 +253,13 @@ impl Walk<'_> {
         let first = self.next.len();
         for child in children {
             if self.met.insert(child.room_id.clone()) {
-                self.next.push((child.room_id, depth + 1));
+                self.next.push(Next {
+                    room: child.room_id,
+                    depth: depth + 1,
+                    via: child.via,
+                });
             }
         }
         self.next[first..].reverse();
     }
-}
-
-impl Visited {
-    fn write(&self, room: &RoomId, out: &mut String) {
-        let mut object = Object::new(out);
-        self.summary.write(room, &mut object);
-        let mut list = EventList::default();
-        for child in &self.children {
-            list.push(|out| {
-                child.event.pdu.write_stripped_json(out);
-                let mut object = Object::reopen(out);
-                object.plain("origin_server_ts", child.event.pdu.origin_server_ts().get());
-                object.end();
-            });
-        }
-        object.list("children_state", &list);
-        object.end();
-    }
-}
-
-impl Child {
-    /// Those with an order first, by it; then by time; then by room.
-    fn place(&self) -> (bool, Option<&str>, u64, &str) {
-        let order = self.order.as_deref();
-        let sent = u64::from(self.event.pdu.origin_server_ts().get());
-        (order.is_none(), order, sent, self.room_id.as_str())
-    }
-}
-
-/// Longest `order` that counts, in characters.
-const ORDER_MAX: usize = 50;
-
-/// What an `m.space.child` event says; `None` if it names no child (any more).
-fn child(event: RoomEvent, suggested_only: bool) -> Option<Child> {
-    #[derive(Deserialize)]
-    struct Content {
-        via: Option<Value>,
-        #[serde(default)]
-        suggested: Value,
-        order: Option<Value>,
-    }
-    let content: Content = serde_json::from_str(event.pdu.content_json()).ok()?;
-    if !content.via?.is_array() || (suggested_only && content.suggested != true) {
-        return None;
-    }
-    let valid = |order: &str| {
-        order.len() <= ORDER_MAX && order.chars().all(|one| (' '..='~').contains(&one))
-    };
-    let order = content.order.as_ref().and_then(Value::as_str);
-    Some(Child {
-        room_id: event.pdu.state_key()?.try_into().ok()?,
-        order: order.filter(|order| valid(order)).map(str::to_owned),
-        event,
-    })
 }

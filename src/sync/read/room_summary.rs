@@ -10,6 +10,7 @@ use belfry_event::{RoomRules, Visibility};
 use ruma_common::{OwnedRoomId, RoomId, UserId};
 use serde_json::{Map, Value};
 
+use super::space::FarRoom;
 use crate::{
     error::{Fault, ViewError},
     event::RoomEvent,
@@ -21,7 +22,7 @@ use crate::{
 };
 
 /// Rooms whose members may join a restricted room, of which so many are looked at.
-const ALLOWED_ROOMS_MAX: usize = 100;
+pub(super) const ALLOWED_ROOMS_MAX: usize = 100;
 
 const TYPES: [&str; 9] = [
     "m.room.avatar",
@@ -138,6 +139,25 @@ impl Views {
     }
 }
 
+impl Views {
+    /// The same of a room that this server is not in, as another one told of it.
+    ///
+    /// # Errors
+    /// As [`Self::room_summary`] has them.
+    pub async fn far_summary(
+        &self,
+        user: Option<&UserId>,
+        far: &FarRoom,
+    ) -> Result<RoomSummary, ViewError> {
+        let told = self.0.read(|snapshot| async move {
+            let summary = far.summary.clone();
+            let told = told_of(&*snapshot, user, &far.room_id, summary).await?;
+            told.ok_or(ViewError::NotFound)
+        });
+        told.await
+    }
+}
+
 /// What may be told of a room to this reader, or to anybody; `None` if nothing may.
 pub(super) async fn told(
     snapshot: &dyn Snapshot,
@@ -145,7 +165,17 @@ pub(super) async fn told(
     room: &RoomId,
     view: &mut RoomView<'_>,
 ) -> Result<Option<RoomSummary>, Fault> {
-    let mut summary = read(view).await?;
+    let summary = read(view).await?;
+    told_of(snapshot, user, room, summary).await
+}
+
+/// The same of a summary, wherever the room is.
+pub(super) async fn told_of(
+    snapshot: &dyn Snapshot,
+    user: Option<&UserId>,
+    room: &RoomId,
+    mut summary: RoomSummary,
+) -> Result<Option<RoomSummary>, Fault> {
     summary.membership = match user {
         Some(user) => membership(snapshot, user, room).await?,
         None => None,

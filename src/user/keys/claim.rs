@@ -101,10 +101,11 @@ impl Users {
         if wanted.values().map(BTreeMap::len).sum::<usize>() > CLAIM_DEVICES_MAX {
             return Err(KeyError::TooMany("devices", CLAIM_DEVICES_MAX));
         }
-        let remote = take_remote(&mut wanted, &self.0.options.server_name);
+        let mut remote = take_remote(&mut wanted, &self.0.options.server_name);
+        let refused = self.refuse_servers(requester, &mut remote);
         let mut answer = ClaimedKeys {
             one_time_keys: self.claim_local_keys(&wanted).await?,
-            failures: BTreeMap::new(),
+            failures: refused,
         };
         if !remote.is_empty() {
             let remote = self.1.claim(remote, wait.min(KEY_WAIT_MAX)).await;

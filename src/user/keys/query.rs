@@ -9,8 +9,8 @@ use belfry_data::{
     ReadError, Snapshot,
     keys::{self as rows, CrossSigningRow, DeviceKeysRow, StoredSignature},
 };
-use belfry_policy::Action;
-use ruma_common::{OwnedServerName, OwnedUserId, UserId};
+use belfry_policy::{Action, Purpose, Request};
+use ruma_common::{OwnedServerName, OwnedUserId, ServerName, UserId};
 use serde_json::{Map, Value, json};
 
 use super::{KeyError, shape};
@@ -63,7 +63,7 @@ impl QueriedKeys {
 /// The users of other servers, by server, taken out of those asked for.
 pub(super) fn take_remote<T>(
     wanted: &mut BTreeMap<OwnedUserId, T>,
-    local: &ruma_common::ServerName,
+    local: &ServerName,
 ) -> BTreeMap<OwnedServerName, BTreeMap<OwnedUserId, T>> {
     let mut remote: BTreeMap<_, BTreeMap<_, _>> = BTreeMap::new();
     for (user, what) in std::mem::take(wanted) {
@@ -90,14 +90,43 @@ impl Users {
         if wanted.len() > QUERY_USERS_MAX {
             return Err(KeyError::TooMany("users", QUERY_USERS_MAX));
         }
-        let remote = take_remote(&mut wanted, &self.0.options.server_name);
+        let mut remote = take_remote(&mut wanted, &self.0.options.server_name);
+        let refused = self.refuse_servers(requester, &mut remote);
         let viewer = KeyViewer::User(&requester.user_id);
         let mut answer = self.local_keys(viewer, &wanted).await?;
         if !remote.is_empty() {
             let wait = wait.min(KEY_WAIT_MAX);
-            answer.absorb(self.1.query(remote, wait).await);
+            answer.absorb(self.keys_elsewhere(viewer, &remote, wait).await?);
         }
+        answer.failures.extend(refused);
         Ok(answer)
+    }
+
+    /// Takes out the servers that policy does not let the requester ask for keys; why, for each.
+    pub(super) fn refuse_servers<T>(
+        &self,
+        requester: &Requester,
+        servers: &mut BTreeMap<OwnedServerName, T>,
+    ) -> BTreeMap<String, Value> {
+        let mut refused = BTreeMap::new();
+        servers.retain(|server, _| {
+            let may = self.may_ask_for_keys(requester, server);
+            if !may {
+                let why = "there is no agreement with this server about keys";
+                let why = json!({"errcode": "M_FORBIDDEN", "error": why});
+                refused.insert(server.to_string(), why);
+            }
+            may
+        });
+        refused
+    }
+
+    /// Whether policy lets the requester reach devices of users of that server.
+    pub(crate) fn may_ask_for_keys(&self, requester: &Requester, server: &ServerName) -> bool {
+        let account = belfry_policy::Requester::Account(requester.account());
+        let request = Request::new(account, Action::LookUp).with_peer(server, Purpose::Keys);
+        let decision = belfry_policy::decide(&self.0.rules, &request);
+        decision.into_result().is_ok()
     }
 
     /// The keys of users of this server. Policy is not asked.
@@ -121,14 +150,14 @@ impl Users {
 }
 
 /// All that is stored of one user.
-struct Found {
-    devices: Vec<(String, DeviceKeysRow, Option<Box<str>>)>,
-    signing: CrossSigningRow,
+pub(super) struct Found {
+    pub(super) devices: Vec<(String, DeviceKeysRow, Option<Box<str>>)>,
+    pub(super) signing: CrossSigningRow,
     /// On what, by whom, with what.
-    signatures: Vec<(OwnedUserId, StoredSignature)>,
+    pub(super) signatures: Vec<(OwnedUserId, StoredSignature)>,
 }
 
-async fn read(
+pub(super) async fn read(
     snapshot: &dyn Snapshot,
     viewer: KeyViewer<'_>,
     users: &[OwnedUserId],
@@ -163,7 +192,7 @@ async fn read(
 }
 
 impl Found {
-    fn tell(
+    pub(super) fn tell(
         self,
         user: &UserId,
         viewer: KeyViewer<'_>,

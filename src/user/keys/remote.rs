@@ -3,10 +3,10 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use belfry_data::BoxFuture;
-use ruma_common::{OwnedServerName, ServerName};
-use serde_json::json;
+use ruma_common::{OwnedServerName, OwnedUserId, ServerName};
+use serde_json::{Value, json};
 
-use super::{ClaimedKeys, QueriedKeys, WantedDevices, WantedKeys};
+use super::{ClaimedKeys, DeviceList, QueriedKeys, WantedDevices, WantedKeys};
 
 /// Asks other servers for keys. What a server does not answer in time is a failure of that server's
 /// in the answer, under its name; there is no other error.
@@ -18,6 +18,14 @@ pub trait RemoteKeys: Send + Sync {
         wanted: BTreeMap<OwnedServerName, WantedDevices>,
         wait: Duration,
     ) -> BoxFuture<'_, QueriedKeys>;
+
+    /// Server-Server API, `GET /user/devices/{userId}`, of each of these users; an error is what
+    /// the answer says of the server.
+    fn devices(
+        &self,
+        users: Vec<OwnedUserId>,
+        wait: Duration,
+    ) -> BoxFuture<'_, Vec<(OwnedUserId, Result<DeviceList, Value>)>>;
 
     /// Server-Server API, `POST /user/keys/claim`.
     fn claim(
@@ -48,6 +56,18 @@ impl RemoteKeys for NoRemoteKeys {
         Box::pin(std::future::ready(answer))
     }
 
+    fn devices(
+        &self,
+        users: Vec<OwnedUserId>,
+        _: Duration,
+    ) -> BoxFuture<'_, Vec<(OwnedUserId, Result<DeviceList, Value>)>> {
+        let told = users.into_iter().map(|user| {
+            let (_, why) = unreachable_server(user.server_name());
+            (user, Err(why))
+        });
+        Box::pin(std::future::ready(told.collect()))
+    }
+
     fn claim(
         &self,
         wanted: BTreeMap<OwnedServerName, WantedKeys>,
@@ -66,7 +86,7 @@ impl RemoteKeys for NoRemoteKeys {
 }
 
 /// What the answer says of a server that could not be asked.
-fn unreachable_server(server: &ServerName) -> (String, serde_json::Value) {
+fn unreachable_server(server: &ServerName) -> (String, Value) {
     let why = json!({
         "errcode": "M_UNKNOWN",
         "error": "this server could not be asked; try again later",
