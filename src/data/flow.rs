@@ -5,7 +5,7 @@
 //! steps do.
 
 use belfry_kv::{Commit, Direction, ReadError, Shape, Snapshot, Stamp, Table, Temperature};
-use ruma_common::{OwnedRoomId, OwnedUserId};
+use ruma_common::{OwnedEventId, OwnedRoomId, OwnedUserId};
 use serde::{Deserialize, Serialize};
 
 use crate::{codec::postcard_row, tables::ground};
@@ -44,6 +44,15 @@ pub enum FlowAct {
         /// Its successor.
         new: OwnedRoomId,
     },
+    /// A user was removed from a room, and what they sent there goes with them (MSC4293).
+    RedactSent {
+        /// Which room.
+        room: OwnedRoomId,
+        /// Whose events.
+        user: OwnedUserId,
+        /// The member event that removed them.
+        by: OwnedEventId,
+    },
 }
 
 impl FlowAct {
@@ -55,6 +64,7 @@ impl FlowAct {
             Self::ShowProfile { user } => format!("profile {user}"),
             Self::ReplaceRoom { old, .. } => format!("replace {old}"),
             Self::InheritSettings { user, new, .. } => format!("inherit {user} {new}"),
+            Self::RedactSent { by, .. } => format!("redact {by}"),
         }
     }
 }

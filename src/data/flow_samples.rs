@@ -13,7 +13,7 @@ use crate::{
     report::REPORT,
 };
 
-fn acts() -> [FlowAct; 4] {
+fn acts() -> [FlowAct; 5] {
     let (user, by) = (user_id!("@alice:a.org"), user_id!("@bob:a.org"));
     let (old, new) = (room_id!("!old:a.org"), room_id!("!new"));
     [
@@ -28,6 +28,11 @@ fn acts() -> [FlowAct; 4] {
             user: user.into(),
             old: old.into(),
             new: new.into(),
+        },
+        FlowAct::RedactSent {
+            room: old.into(),
+            user: user.into(),
+            by: event_id!("$e").into(),
         },
     ]
 }

@@ -82,6 +82,7 @@ pub(crate) fn samples() -> Vec<Sample> {
     samples.extend(crate::golden_reading::samples());
     samples.extend(federation_samples());
     samples.extend(flow_samples::samples());
+    samples.extend(crate::act_samples::samples());
     samples.extend(crate::keys::golden::samples());
     samples.extend(remote_samples::samples());
     samples
@@ -401,6 +402,11 @@ fn federation_samples() -> Vec<Sample> {
         ),
         sample(&federation::DESTINATION, &(server(),), &samples::lagging()),
         sample(&federation::EDU_OUTBOX, &queued, &samples::edu()),
+        sample(
+            &crate::lag::LAGGING_ROOM,
+            &(server(), RoomKey::from(room_id!("!r:a.org"))),
+            &crate::LagRow::new(STAMP_LAST, hash(4)),
+        ),
     ]
 }
 

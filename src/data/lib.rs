@@ -11,26 +11,34 @@ mod check;
 mod codec;
 mod column;
 pub mod connection;
+pub mod copy;
 mod current;
 mod cursor;
+mod delayed;
 mod directory;
 mod epoch;
+mod erasure;
 mod federation;
 mod flow;
 mod forgotten;
 pub mod keys;
+mod lag;
 mod listing;
 mod litter;
 pub mod media;
 mod members;
 mod migration;
 pub mod note;
+mod notice;
 mod openid;
 mod order;
+mod origin;
 mod parts;
 pub mod presence;
+pub mod preview;
 pub mod pusher;
 mod reader;
+mod redact;
 pub mod receipt;
 mod relation;
 mod remote;
@@ -44,12 +52,15 @@ mod stale;
 mod state;
 mod stats;
 pub mod stir;
+mod subscription;
 mod tables;
 mod thread;
 mod txn;
 pub mod typing;
 mod writes;
 
+#[cfg(test)]
+mod act_samples;
 #[cfg(test)]
 mod epoch_tests;
 #[cfg(test)]
@@ -90,6 +101,10 @@ pub use current::{
     CURRENT_PAGE_MAX, CurrentCursor, CurrentPage, CurrentReader, Member, MembersPage,
 };
 pub use cursor::{CURSOR_NAME_BYTES_MAX, CursorTooLong, cursor, move_cursor};
+pub use delayed::{
+    DELAYED_PAGE_MAX, DelayedRow, DelayedStage, DelayedTxn, DelayedTxnRow, FINALISED_MAX, delayed_due,
+    delayed_of, delayed_seen, move_delayed, schedule_delayed,
+};
 pub use directory::{
     ALIASES_MAX, AliasRow, alias_seen, aliases_of, claim_alias, is_published, move_alias, publish,
     release_alias,
@@ -104,6 +119,7 @@ pub use flow::{
     FLOWS_PAGE_MAX, Flow, FlowAct, FlowRow, advance_flow, end_flow, flow, flows, start_flow,
 };
 pub use forgotten::{ForgottenRow, are_forgotten, forget};
+pub use lag::{LAGGING_ROOMS_PAGE_MAX, LagRow, forget_lag, lagging_rooms, note_lag};
 pub use listing::{
     ListedRoomRow, ListedUserRow, ListingPage, ListingPlace, ListingRow, WORD_BYTES_MAX, WORDS_MAX,
     joined_rooms_of, list_room, list_user, listed_rooms, listed_users, listing, published,
@@ -112,14 +128,17 @@ pub use listing::{
 pub use litter::{clear_litter, littered_rooms};
 pub use members::{UserRoom, user_in_rooms, user_rooms};
 pub use migration::{MIGRATION_CURSOR_BYTES_MAX, MigrationError};
+pub use notice::{NoticeRoomRow, notice_room, put_notice_room};
 pub use openid::{OpenIdRow, openid_token, put_openid_token};
 pub use order::{GlobalPage, OrderPage, STAMP_FIRST, STAMP_LAST, TimelinePoint, global_log, tails};
+pub use origin::{DELAYED_SCOPE, OriginRow, TOLD_TXN_BYTES_MAX};
 pub use parts::PartWrites;
 pub use reader::{CHILDREN_MAX, RoomReader, StoredEvent, rooms, rooms_of_events};
+pub use redact::redact_stored;
 pub use relation::{PARTICIPANTS_MAX, REL_TYPE_BYTES_MAX, RelationPage, RelationRow, ThreadTail};
 pub use remote::{
     InviteRow, REDACTIONS_MAX, StuckRow, await_target, clear_stuck, end_invite, flag_stuck,
-    forget_target, invite, invites, put_invite, stuck_rooms, user_room,
+    forget_target, invite, invites, put_invite, relay, stuck_rooms, user_room,
 };
 pub use report::{
     REPORTS_PER_USER_MAX, ReportRow, ReportTarget, put_report, reports_by, was_reported,
@@ -142,6 +161,10 @@ pub use state::{
     StateReader, StateTuple, Sweep, SweepError, SweepStep, WORKING_SET_BYTES_MAX, WorkingSet,
 };
 pub use stats::{RoomStats, STATS_ROOMS_MAX, Stats, TableStats, stats};
+pub use subscription::{
+    SubscriptionEntry, SubscriptionPage, SubscriptionRow, ThreadState, set_subscription, subscription,
+    subscription_changes, subscription_seen,
+};
 pub use tables::keyspaces;
 pub use thread::{MAIN_THREAD, THREAD_HOPS_MAX};
 pub use txn::{DEVICE_ID_BYTES_MAX, DeviceIdTooLong, EXPIRE_MAX, InboundTxn, Txn, expire};

@@ -12,7 +12,7 @@ use belfry_kv::{
 };
 use bytes::Bytes;
 
-use crate::keys::{tables as keys, tracked};
+use crate::keys::{heard::DEVICE_HEARD, tables as keys, tracked};
 use crate::{
     account::tables::{
         ACCOUNT_DATA, ACCOUNT_DATA_COUNT, ACCOUNT_DATA_LOG, DEVICE, DEVICE_SEEN, FILTER, PROFILE,
@@ -193,7 +193,7 @@ pub(crate) static INBOUND_TXN: Table<(ServerKey, [u8; DIGEST_BYTES]), InboundTxn
     Table::new(ground(24, "inbound_txn", Shape::Point, Cold));
 
 /// How many tables there are.
-pub(crate) const TABLES: usize = 110;
+pub(crate) const TABLES: usize = 111;
 
 static KEYSPACES: [Keyspace; TABLES] = [
     *META.space(),
@@ -282,6 +282,7 @@ static KEYSPACES: [Keyspace; TABLES] = [
     *keys::BACKUP_VERSION.space(),
     *keys::BACKUP_SESSION.space(),
     *keys::DEHYDRATED.space(),
+    *DEVICE_HEARD.space(),
     *LITTER.space(),
     *REDACTION_DUE.space(),
     *INVITE.space(),

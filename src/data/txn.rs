@@ -10,6 +10,7 @@ use ruma_common::{ServerName, UserId};
 
 use crate::{
     column::{DIGEST_BYTES, ServerKey, UserKey, digest},
+    origin::{DELAYED_SCOPE, OriginRow},
     rows::{InboundTxnRow, TxnRow},
     tables::{EXPIRY, INBOUND_TXN, TXN},
 };
@@ -25,6 +26,7 @@ pub const EXPIRE_MAX: usize = 1_000;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Txn {
     key: (UserKey, String, [u8; DIGEST_BYTES]),
+    origin: OriginRow,
 }
 
 /// The device ID is longer than [`DEVICE_ID_BYTES_MAX`].
@@ -48,7 +50,17 @@ impl Txn {
         parts.push(txn_id);
         Ok(Self {
             key: (UserKey::from(user), device.to_owned(), digest(&parts)),
+            origin: OriginRow {
+                device: device.into(),
+                id: txn_id.into(),
+                delayed: scope == [DELAYED_SCOPE],
+            },
         })
+    }
+
+    /// What it is told again by to the device.
+    pub(crate) fn origin(&self) -> &OriginRow {
+        &self.origin
     }
 
     /// Asks whether the transaction was seen.

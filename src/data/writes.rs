@@ -13,6 +13,7 @@ use ruma_common::{OwnedServerName, RoomId, ServerName, UserId};
 use crate::{
     column::{RoomKey, ServerKey, UserKey},
     keys::{note_member, note_members},
+    origin::put_origin,
     reader::StoredEvent,
     relation::{relate, unrelate},
     room_time::note_time,
@@ -255,6 +256,11 @@ impl RoomWrites {
     /// done twice.
     pub fn txn(&mut self, txn: &Txn, event: EventHash, expires_age_ms: u64) {
         txn.put(&mut self.commit, Some(event), expires_age_ms, false);
+    }
+
+    /// Remembers what made an event of this commit, so that its device knows it again.
+    pub fn origin(&mut self, txn: &Txn, event: EventHash, expires_age_ms: u64) {
+        put_origin(&mut self.commit, &self.room, event, txn.origin(), expires_age_ms);
     }
 
     /// Takes off an event that waited, whatever became of it.

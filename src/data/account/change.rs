@@ -11,8 +11,8 @@ use super::{
         RegistrationTokenRow, TokenHash, TokenRow, UserRow,
     },
     tables::{
-        ACCOUNT_DATA, ACCOUNT_DATA_LOG, DEVICE, DEVICE_SEEN, FILTER, PROFILE, REGISTRATION_TOKEN,
-        TOKEN, USER,
+        ACCOUNT_DATA, ACCOUNT_DATA_COUNT, ACCOUNT_DATA_LOG, DEVICE, DEVICE_SEEN, FILTER, PROFILE,
+        REGISTRATION_TOKEN, TOKEN, USER,
     },
 };
 use crate::{
@@ -23,6 +23,7 @@ use crate::{
     pusher::{self, PusherKey},
     rows::GlobalRow,
     stale::mark_user,
+    subscription::delete_subscriptions,
     tables::GLOBAL_LOG,
 };
 
@@ -131,6 +132,9 @@ impl UserChange {
         if let Some((stamp, _)) = ACCOUNT_DATA.get(snapshot, &key).await? {
             let logged = (self.key(), logged_before(stamp));
             ACCOUNT_DATA_LOG.delete(&mut self.commit, &logged);
+        } else {
+            let user = (self.key(),);
+            ACCOUNT_DATA_COUNT.add(&mut self.commit, &user, 1);
         }
         // The log's entry takes the ordinal right before the row's: `logged_before` relies on it.
         let prefix = (self.key(),);
@@ -150,9 +154,11 @@ impl UserChange {
         mark_user(&mut self.commit, &self.id);
         ACCOUNT_DATA.delete_prefix(&mut self.commit, &user);
         ACCOUNT_DATA_LOG.delete_prefix(&mut self.commit, &user);
+        ACCOUNT_DATA_COUNT.delete(&mut self.commit, &user);
         FILTER.delete_prefix(&mut self.commit, &user);
         DEVICE_SEEN.delete_prefix(&mut self.commit, &user);
         keys::delete_user(&mut self.commit, &self.id);
+        delete_subscriptions(&mut self.commit, &self.id);
         self.user.filters = 0;
     }
 

@@ -9,8 +9,8 @@ use super::{
         RegistrationTokenRow, TokenHash, TokenRow, UserRow,
     },
     tables::{
-        ACCOUNT_DATA, ACCOUNT_DATA_LOG, DEVICE, DEVICE_SEEN, FILTER, PROFILE, REGISTRATION_TOKEN,
-        TOKEN, USER,
+        ACCOUNT_DATA, ACCOUNT_DATA_COUNT, ACCOUNT_DATA_LOG, DEVICE, DEVICE_SEEN, FILTER, PROFILE,
+        REGISTRATION_TOKEN, TOKEN, USER,
     },
 };
 use crate::column::UserKey;
@@ -109,6 +109,13 @@ pub async fn account_data(
     let key = (UserKey::from(user), room.to_owned(), event_type.to_owned());
     let row = ACCOUNT_DATA.get(snapshot, &key).await?;
     Ok(row.map(|(_, row)| row))
+}
+
+/// How many pieces of account data the user has.
+pub async fn account_data_count(snapshot: &dyn Snapshot, user: &UserId) -> Result<i64, ReadError> {
+    ACCOUNT_DATA_COUNT
+        .get(snapshot, &(UserKey::from(user),))
+        .await
 }
 
 /// Account data by type, all of it in one room (or global, if `room` is empty), at most

@@ -37,6 +37,30 @@ pub enum StandingRow {
     Suspended,
     /// Only signs out.
     Locked,
+    /// Only signs out, and is suspended when it is unlocked.
+    SuspendedAndLocked,
+}
+
+impl StandingRow {
+    /// The standing with these restrictions.
+    pub fn of(suspended: bool, locked: bool) -> Self {
+        match (suspended, locked) {
+            (false, false) => Self::Active,
+            (true, false) => Self::Suspended,
+            (false, true) => Self::Locked,
+            (true, true) => Self::SuspendedAndLocked,
+        }
+    }
+
+    /// Whether it is suspended.
+    pub fn is_suspended(self) -> bool {
+        matches!(self, Self::Suspended | Self::SuspendedAndLocked)
+    }
+
+    /// Whether it is locked.
+    pub fn is_locked(self) -> bool {
+        matches!(self, Self::Locked | Self::SuspendedAndLocked)
+    }
 }
 
 /// How an account was closed.

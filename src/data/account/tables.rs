@@ -1,7 +1,7 @@
 //! The tables of accounts. Tags 40 to 59 are theirs.
 
 use belfry_kv::{
-    Shape, Stamp, Table,
+    Counter, Shape, Stamp, Table,
     Temperature::{Cold, Hot},
 };
 
@@ -9,7 +9,10 @@ use super::rows::{
     AccountDataRef, AccountDataRow, DeviceRow, DeviceSeenRow, FilterRow, ProfileRow,
     RegistrationTokenRow, TokenHash, TokenRow, UserRow,
 };
-use crate::{column::UserKey, tables::ground};
+use crate::{
+    column::UserKey,
+    tables::{count, ground},
+};
 
 /// Every account.
 pub(crate) static USER: Table<(UserKey,), UserRow> =
@@ -46,3 +49,12 @@ pub(crate) static FILTER: Table<(UserKey, String), FilterRow> =
 /// Registration tokens, in clear: administrators hand them out.
 pub(crate) static REGISTRATION_TOKEN: Table<(String,), RegistrationTokenRow> =
     Table::new(ground(48, "registration_token", Shape::Scan, Cold));
+
+/// How many pieces of account data each user has, in all rooms and outside of them.
+pub(crate) static ACCOUNT_DATA_COUNT: Counter<(UserKey,)> =
+    Counter::new(count(34, "account_data_count"));
+
+/// The same, row by row.
+#[cfg(test)]
+pub(crate) static ACCOUNT_DATA_COUNT_ROWS: Table<(UserKey,), i64> =
+    Table::new(*ACCOUNT_DATA_COUNT.space());
