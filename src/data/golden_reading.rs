@@ -11,7 +11,7 @@ use crate::{
     golden_tests::{Sample, sample},
     note::{BriefRow, NOTE, NOTE_ORDER, NoteRef, NoteRow, ROOM_BRIEF},
     presence::{PRESENCE, PresenceRow, PresenceState},
-    pusher::{PUSHER, PusherRow},
+    pusher::{PUSH_PLACE, PUSHER, PushPlaceRow, PusherRow},
     receipt::{RECEIPT, RECEIPT_LOG, ReceiptKind, ReceiptRef, ReceiptRow},
     stir::{STIR_LOG, StirRow},
     typing::{ROOM_TYPING, TypingRow},
@@ -121,6 +121,9 @@ fn clients() -> Vec<Sample> {
         "app".to_owned(),
         "k".to_owned(),
     );
+    let (_, user, app, key) = pusher_key.clone();
+    let place_key = (user, app, key);
+    let place = PushPlaceRow::new(STAMP_LAST, 300);
     let connection = |room: &str| (alice(), "PHONE".to_owned(), "c".to_owned(), room.to_owned());
     let head = HeadRow::new(300, STAMP_LAST, STAMP_FIRST, 7, 300);
     let told = ConnectionRow::Room {
@@ -130,6 +133,8 @@ fn clients() -> Vec<Sample> {
     };
     vec![
         sample(&PUSHER, &pusher_key, &pusher),
+        sample(&PUSH_PLACE, &place_key, &(STAMP_FIRST, PushPlaceRow::default())),
+        sample(&PUSH_PLACE, &place_key, &(STAMP_FIRST, place)),
         sample(&CONNECTION, &connection(""), &ConnectionRow::Head(head)),
         sample(&CONNECTION, &connection("!r:a.org"), &told),
     ]

@@ -7,7 +7,7 @@ use belfry_event::EventHash;
 use belfry_kv::{
     Commit, Direction, Keyspace, Kind, Range, ReadError, Shape, Snapshot, Stamp, Table, Write,
 };
-use ruma_common::{OwnedRoomId, RoomId, UserId};
+use ruma_common::{OwnedRoomId, OwnedUserId, RoomId, UserId};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -153,6 +153,26 @@ async fn order(
     Ok(rows.map(|((_, at), row)| (at, row)).collect())
 }
 
+/// Who has notes, behind `after`, at most `limit`.
+pub async fn users_with_notes(
+    snapshot: &dyn Snapshot,
+    after: Option<&UserId>,
+    limit: usize,
+) -> Result<Vec<OwnedUserId>, ReadError> {
+    let mut users: Vec<OwnedUserId> = Vec::new();
+    let mut range = match after {
+        Some(user) => NOTE_ORDER.range_after(&(), &(UserKey::from(user),)),
+        None => NOTE_ORDER.whole(),
+    };
+    while users.len() < limit {
+        let first = NOTE_ORDER.first(snapshot, range, Direction::Forward).await?;
+        let Some(((user, _), _)) = first else { break };
+        range = NOTE_ORDER.range_after(&(), &(user.clone(),));
+        users.push(user.0);
+    }
+    Ok(users)
+}
+
 /// Notes of a user at these places, in the order asked.
 pub async fn notes_at(
     snapshot: &dyn Snapshot,
@@ -164,8 +184,7 @@ pub async fn notes_at(
     NOTE.get_many(snapshot, &keys).await
 }
 
-/// Forgets a user's notes of events that came before `until`, in the order over all rooms and in
-/// these rooms.
+/// Forgets these notes of a user, in the order over all rooms and in their rooms.
 pub fn forget_notes(commit: &mut Commit, user: &UserId, notes: &[(Stamp, NoteRef)]) {
     for (at, note) in notes {
         if let Ok(room) = RoomId::parse(&*note.room) {

@@ -3,8 +3,8 @@
 //! Exists so that a sync reads presence from its snapshot like everything else. Lazy throughout.
 //! Knows nothing of who may see whose.
 
-use belfry_kv::{Commit, ReadError, Shape, Snapshot, Stamp, Table};
-use ruma_common::UserId;
+use belfry_kv::{Commit, Direction, ReadError, Seen, Shape, Snapshot, Stamp, Table};
+use ruma_common::{OwnedUserId, UserId};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -73,4 +73,40 @@ pub fn put_presence(user: &UserId, row: &PresenceRow) -> Commit {
     let user = user.as_str().into();
     stir(&mut commit, &StirRow::Presence { user });
     commit
+}
+
+/// A user's presence, for [`end_presence`].
+pub async fn presence_seen(
+    snapshot: &dyn Snapshot,
+    user: &UserId,
+) -> Result<Seen<(Stamp, PresenceRow)>, ReadError> {
+    PRESENCE.get_seen(snapshot, &(UserKey::from(user),)).await
+}
+
+/// A commit that sets a user's presence, if they have said nothing since it was seen.
+pub fn end_presence(
+    user: &UserId,
+    seen: &Seen<(Stamp, PresenceRow)>,
+    row: &PresenceRow,
+) -> Commit {
+    let mut commit = put_presence(user, row);
+    PRESENCE.check_unchanged(&mut commit, &(UserKey::from(user),), seen);
+    commit
+}
+
+/// Everybody's presence behind `after`, at most `limit`.
+pub async fn presences(
+    snapshot: &dyn Snapshot,
+    after: Option<&UserId>,
+    limit: usize,
+) -> Result<Vec<(OwnedUserId, PresenceRow)>, ReadError> {
+    let range = match after {
+        Some(user) => PRESENCE.range_after(&(), &(UserKey::from(user),)),
+        None => PRESENCE.whole(),
+    };
+    let page = PRESENCE
+        .scan(snapshot, range, Direction::Forward, limit)
+        .await?;
+    let rows = page.rows.into_iter();
+    Ok(rows.map(|((user,), (_, row))| (user.0, row)).collect())
 }

@@ -3,7 +3,9 @@
 //! Exists so that pushers are found by their user and by their key: two users on one telephone must
 //! not both be notified there. Knows nothing of gateways.
 
-use belfry_kv::{Commit, Direction, ReadError, Shape, Snapshot, Table};
+use belfry_kv::{
+    Commit, Direction, ReadError, STAMP_BYTES, Seen, Shape, Snapshot, Stamp, Table,
+};
 use ruma_common::{OwnedUserId, UserId};
 use serde::{Deserialize, Serialize};
 
@@ -24,6 +26,35 @@ pub struct PusherRow {
 }
 postcard_row!(PusherRow);
 
+/// How far the pushes of a pusher came.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct PushPlaceRow {
+    /// Up to here; `None` if the first is yet to come.
+    reached: Option<[u8; STAMP_BYTES]>,
+    /// The badge that the gateway was told last.
+    pub badge: u64,
+}
+
+postcard_row!(PushPlaceRow);
+
+impl PushPlaceRow {
+    /// All up to `reached` was pushed, and `badge` was told last.
+    pub fn new(reached: Stamp, badge: u64) -> Self {
+        Self {
+            reached: Some(reached.to_bytes()),
+            badge,
+        }
+    }
+}
+
+/// The same with the stamp of the pusher's beginning: nothing from before it is pushed.
+pub type PushPlace = (Stamp, PushPlaceRow);
+
+/// Behind which notes are to be pushed.
+pub fn reached((begin, row): &PushPlace) -> Stamp {
+    row.reached.map_or(*begin, Stamp::from_bytes)
+}
+
 /// The first column of keys: user, app ID, pushkey behind it.
 const BY_USER: u8 = 0;
 /// The same: app ID, pushkey, user behind it.
@@ -32,6 +63,10 @@ const BY_KEY: u8 = 1;
 /// Every pusher twice: by its user, and by its key.
 pub(crate) static PUSHER: Table<(u8, String, String, String), PusherRow> =
     Table::new(space(88, "pusher", Shape::Scan));
+
+/// User, app ID, pushkey: how far the pushes came.
+pub(crate) static PUSH_PLACE: Table<(String, String, String), PushPlace> =
+    Table::new(space(134, "push_place", Shape::Point));
 
 /// What a pusher is known by.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -93,8 +128,17 @@ pub async fn users_of_pushkey(
         .collect())
 }
 
-/// Adds a pusher or replaces it.
-pub fn put_pusher(commit: &mut Commit, user: &UserId, key: &PusherKey, row: &PusherRow) {
+/// Adds a pusher or replaces it. A new one begins with what comes behind the commit.
+pub fn put_pusher(
+    commit: &mut Commit,
+    user: &UserId,
+    key: &PusherKey,
+    row: &PusherRow,
+    is_new: bool,
+) {
+    if is_new {
+        PUSH_PLACE.stamp(commit, &place_key(user, key), &PushPlaceRow::default());
+    }
     for key in keys(user, key) {
         PUSHER.put(commit, &key, row);
     }
@@ -102,9 +146,40 @@ pub fn put_pusher(commit: &mut Commit, user: &UserId, key: &PusherKey, row: &Pus
 
 /// Removes a pusher, whether it is there or not.
 pub fn delete_pusher(commit: &mut Commit, user: &UserId, key: &PusherKey) {
+    PUSH_PLACE.delete(commit, &place_key(user, key));
     for key in keys(user, key) {
         PUSHER.delete(commit, &key);
     }
+}
+
+/// How far the pushes of a pusher came.
+pub async fn push_place(
+    snapshot: &dyn Snapshot,
+    user: &UserId,
+    key: &PusherKey,
+) -> Result<Seen<PushPlace>, ReadError> {
+    PUSH_PLACE.get_seen(snapshot, &place_key(user, key)).await
+}
+
+/// A commit that moves it, if the pusher is still there and nobody else moved it. Lazy: after a
+/// crash some pushes come again.
+pub fn move_pushes(
+    user: &UserId,
+    key: &PusherKey,
+    seen: &Seen<PushPlace>,
+    row: PushPlaceRow,
+) -> Commit {
+    let mut commit = Commit::lazy();
+    let key = place_key(user, key);
+    PUSH_PLACE.check_unchanged(&mut commit, &key, seen);
+    if let Some((begin, _)) = &seen.row {
+        PUSH_PLACE.put(&mut commit, &key, &(*begin, row));
+    }
+    commit
+}
+
+fn place_key(user: &UserId, key: &PusherKey) -> (String, String, String) {
+    (user.to_string(), key.app_id.clone(), key.pushkey.clone())
 }
 
 fn keys(user: &UserId, key: &PusherKey) -> [(u8, String, String, String); 2] {

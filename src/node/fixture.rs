@@ -13,7 +13,7 @@ use belfry_data::Engine;
 use belfry_env::{Env, SimulatedWall};
 use belfry_event::SigningKey;
 use belfry_kv::{Direction, Memory, Range};
-use belfry_media::MediaOptions;
+use belfry_media::{CopyOptions, MediaOptions};
 use belfry_policy::Rules;
 use belfry_user::{NewAccount, NewDevice, PasswordOptions, Registration, UserOptions};
 use http::{Request, StatusCode, header};
@@ -49,12 +49,20 @@ pub(crate) fn options(server_name: &str) -> NodeOptions {
             server_name: OwnedServerName::try_from(server_name).unwrap(),
             upload_bytes_max: 1 << 20,
             user_bytes_max: None,
+            copies: CopyOptions {
+                file_bytes_max: 1 << 20,
+                bytes_max: 4 << 20,
+                unused_time_max: Duration::from_hours(24),
+            },
+            previews: None,
         },
         edge: EdgeOptions {
             trusted_proxies: TrustedProxies(Vec::new()),
             rates: RateOptions::field_defaults(),
         },
         federation: None,
+        push: None,
+        web: None,
         about: About {
             default_room_version: RoomVersionId::V12,
             unauthenticated_media: false,

@@ -8,17 +8,24 @@ mod duty;
 mod federation;
 mod node;
 mod options;
+mod push;
 mod upkeep;
 
 #[cfg(test)]
-mod federation_tests;
+mod files;
 #[cfg(test)]
 mod fixture;
 #[cfg(test)]
+mod hostile;
+#[cfg(test)]
 mod node_tests;
+#[cfg(test)]
+mod partners;
+#[cfg(test)]
+mod push_tests;
 
 pub use duty::{
-    AGE_INTERVAL, DIRECTORY_INTERVAL, EXPIRY_INTERVAL, EXPIRY_STEPS_MAX, FLOWS_INTERVAL,
+    AGE_INTERVAL, COPIES_INTERVAL, DIRECTORY_INTERVAL, EXPIRY_INTERVAL, EXPIRY_STEPS_MAX, FLOWS_INTERVAL,
     MEDIA_SWEEP_INTERVAL,
 };
 pub use node::{Node, StartError};

@@ -12,7 +12,7 @@ use belfry_room::Identity;
 use belfry_sync::Views;
 use belfry_user::Users;
 
-use crate::{duty, federation, options::NodeOptions, upkeep};
+use crate::{duty, federation, options::NodeOptions, push, upkeep};
 
 /// Why a node does not start. Nothing runs, and the engine may be closed.
 #[derive(Debug, thiserror::Error)]
@@ -49,6 +49,8 @@ impl Node {
             media,
             edge,
             federation,
+            push,
+            web,
             about,
         } = options;
         let server_name = users.server_name.clone();
@@ -68,6 +70,7 @@ impl Node {
         let users = federation::users(&env, users, remote.as_ref());
         let views_name = identity.server_name.clone();
         let federation = federation::answering(&views_name, remote.as_ref());
+        let ports = federation::media(&env, remote.as_ref(), web);
         let rooms = federation::rooms(&engine, &env, identity, remote.as_ref());
         let api = Api {
             flows: Flows::new(
@@ -83,7 +86,7 @@ impl Node {
                 views_name,
                 database.incarnation().0,
             ),
-            media: Media::new(engine, blobs, &env, media),
+            media: Media::with_ports(engine, blobs, &env, media, ports),
             rooms,
             edge: Edge::new(edge, env.clock.clone(), env.shutdown.clone()),
             rules,
@@ -91,9 +94,12 @@ impl Node {
             about,
         };
         duty::start(&env, &database, &api.flows);
+        api.flows.send_due(Arc::clone(&api.rules));
         federation::start(&api.rooms, remote.as_ref()).await;
         duty::keep_directories(&env, &api.views);
+        push::start(&api.views, push);
         duty::sweep_media(&env, &api.media);
+        duty::trim_copies(&env, &api.media);
         upkeep::keep_rooms(&env, &database, &api.rooms);
         Ok(Self { env, database, api })
     }

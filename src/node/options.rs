@@ -5,9 +5,9 @@ use std::sync::Arc;
 use belfry_api::{About, edge::EdgeOptions};
 use belfry_blob::Blobs;
 use belfry_event::SigningKey;
-use belfry_media::MediaOptions;
+use belfry_media::{MediaOptions, Web};
 use belfry_policy::Rules;
-use belfry_remote::RemoteOptions;
+use belfry_remote::{PushGateways, RemoteOptions};
 use belfry_user::UserOptions;
 
 /// Everything that differs from one server to another.
@@ -27,6 +27,10 @@ pub struct NodeOptions {
     pub edge: EdgeOptions,
     /// Other servers; `None` if this one keeps to itself.
     pub federation: Option<RemoteOptions>,
+    /// The way to push gateways; `None` if nothing is pushed.
+    pub push: Option<PushGateways>,
+    /// The way to pages of which previews are shown; `None` if none are.
+    pub web: Option<Arc<dyn Web>>,
     /// What clients are told of the server.
     pub about: About,
 }

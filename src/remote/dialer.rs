@@ -37,6 +37,8 @@ pub const CONNECT_TIME_MAX: Duration = Duration::from_secs(10);
 pub const RESOLVE_TIME_MAX: Duration = Duration::from_secs(10);
 /// The port of federation, where nothing names another.
 pub const FEDERATION_PORT: u16 = 8448;
+/// The first port that any program may listen on.
+const FREE_PORT: u16 = 1_024;
 
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
@@ -71,6 +73,8 @@ pub enum Purpose {
     Federation,
     /// The web: the URL's own port, 443 or 80.
     Web,
+    /// A push gateway: 443, or a port that needs no privilege; TLS always.
+    Gateway,
 }
 
 /// What the dialer is told.
@@ -123,6 +127,7 @@ impl Dialer {
         let stream = match purpose {
             Purpose::Federation => self.dial_homeserver(host, uri.port_u16()).await?,
             Purpose::Web => self.dial_host(host, web_port(uri)?).await?,
+            Purpose::Gateway => self.dial_host(host, gateway_port(uri)?).await?,
         };
         let stream = if uri.scheme() == Some(&Scheme::HTTP) && purpose == Purpose::Web {
             stream
@@ -264,6 +269,14 @@ fn web_port(uri: &Uri) -> Result<u16, DialError> {
         None => Ok(usual),
         Some(port) if port == 443 || port == 80 || port == FEDERATION_PORT => Ok(port),
         Some(port) => Err(DialError::Port(port)),
+    }
+}
+
+/// The port of a push gateway.
+fn gateway_port(uri: &Uri) -> Result<u16, DialError> {
+    match uri.port_u16().unwrap_or(443) {
+        port if port == 443 || port >= FREE_PORT => Ok(port),
+        port => Err(DialError::Port(port)),
     }
 }
 

@@ -16,7 +16,7 @@ use belfry_env::{Clock, Tasks};
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri,
-    header::{HOST, LOCATION, USER_AGENT},
+    header::{CONTENT_TYPE, HOST, LOCATION, USER_AGENT},
     uri::Scheme,
 };
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
@@ -39,7 +39,7 @@ const HEAD_BYTES_MAX: usize = 64 * 1024;
 /// Headers of an answer.
 const HEADERS_MAX: usize = 100;
 /// What this server calls itself.
-const AGENT: HeaderValue = HeaderValue::from_static("Belfry");
+pub(crate) const AGENT: HeaderValue = HeaderValue::from_static("Belfry");
 
 /// What one request may cost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,13 +85,14 @@ impl FetchError {
     }
 }
 
-type Hyper = Client<Connector, Full<Bytes>>;
+pub(crate) type Hyper = Client<Connector, Full<Bytes>>;
 
 /// Asks. Cheap to clone.
 #[derive(Clone)]
 pub struct Fetcher {
-    web: Hyper,
-    federation: Hyper,
+    pub(crate) web: Hyper,
+    pub(crate) federation: Hyper,
+    gateways: Hyper,
     clock: Clock,
 }
 
@@ -115,6 +116,7 @@ impl Fetcher {
         Self {
             web: client(Purpose::Web),
             federation: client(Purpose::Federation),
+            gateways: client(Purpose::Gateway),
             clock,
         }
     }
@@ -159,7 +161,29 @@ impl Fetcher {
         self.within(limits.time_max, whole).await
     }
 
-    async fn within<T>(
+    /// Posts JSON to a push gateway, over `https` only. Redirects are not followed.
+    pub(crate) async fn post(
+        &self,
+        url: &Uri,
+        body: Bytes,
+        limits: Limits,
+    ) -> Result<Response<Bytes>, FetchError> {
+        let mut request = page(url)?.map(|_| Full::new(body));
+        if url.scheme() != Some(&Scheme::HTTPS) {
+            return Err(FetchError::Url);
+        }
+        *request.method_mut() = Method::POST;
+        let json = HeaderValue::from_static("application/json");
+        request.headers_mut().insert(CONTENT_TYPE, json);
+        let asked = self.gateways.request(request);
+        let whole = async {
+            let response = asked.await.map_err(|error| broken(&error))?;
+            collect(response, limits.bytes_max).await
+        };
+        self.within(limits.time_max, whole).await
+    }
+
+    pub(crate) async fn within<T>(
         &self,
         span: Duration,
         whole: impl Future<Output = Result<T, FetchError>>,
@@ -169,7 +193,7 @@ impl Fetcher {
     }
 }
 
-fn page(url: &Uri) -> Result<Request<Full<Bytes>>, FetchError> {
+pub(crate) fn page(url: &Uri) -> Result<Request<Full<Bytes>>, FetchError> {
     let known =
         matches!(url.scheme(), Some(scheme) if *scheme == Scheme::HTTPS || *scheme == Scheme::HTTP);
     let named_user = url
@@ -187,7 +211,7 @@ fn page(url: &Uri) -> Result<Request<Full<Bytes>>, FetchError> {
     request.map_err(|_| FetchError::Url)
 }
 
-fn host_header(url: &Uri) -> Result<HeaderValue, FetchError> {
+pub(crate) fn host_header(url: &Uri) -> Result<HeaderValue, FetchError> {
     let authority = url.authority().ok_or(FetchError::Url)?;
     HeaderValue::try_from(authority.as_str()).map_err(|_| FetchError::Url)
 }
@@ -245,13 +269,13 @@ async fn collect(
     }
 }
 
-fn announced(headers: &HeaderMap) -> Option<usize> {
+pub(crate) fn announced(headers: &HeaderMap) -> Option<usize> {
     let text = headers.get(http::header::CONTENT_LENGTH)?.to_str().ok()?;
     text.parse().ok()
 }
 
 /// The dialer's error if it was its, else what hyper says with its causes.
-fn broken(error: &hyper_util::client::legacy::Error) -> FetchError {
+pub(crate) fn broken(error: &hyper_util::client::legacy::Error) -> FetchError {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
@@ -287,7 +311,7 @@ impl std::error::Error for SharedDialError {}
 
 /// The dialer, as hyper's pool wants it.
 #[derive(Clone)]
-struct Connector {
+pub(crate) struct Connector {
     dialer: Arc<Dialer>,
     purpose: Purpose,
 }

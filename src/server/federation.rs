@@ -3,9 +3,10 @@
 //! Exists so that the program's options for the network are read in one place. Knows nothing of
 //! what is said on the way.
 
-use std::{fs, time::Duration};
+use std::{fs, path::PathBuf, sync::Arc, time::Duration};
 
 use belfry_env::Env;
+use belfry_media::Web;
 use belfry_remote::{
     AddressRules, Authorities, DialOptions, RemoteOptions, SenderOptions, internet,
 };
@@ -22,24 +23,11 @@ pub(crate) fn remote(config: &Config, env: &Env) -> Result<Option<RemoteOptions>
     if federation.mode == Switch::Off {
         return Ok(None);
     }
-    let mut authorities = Authorities {
-        system: true,
-        extra: Vec::new(),
-    };
-    for file in &federation.authority_files {
-        let refused = |cause: &dyn std::fmt::Display| {
-            Message::new("authority-unusable")
-                .with("file", file.as_path())
-                .with("cause", cause.to_string())
-        };
-        let pem = fs::read(file).map_err(|error| refused(&error))?;
-        authorities.add_pem(&pem).map_err(|error| refused(&error))?;
-    }
     let dial = DialOptions {
         addresses: AddressRules {
             allowed: federation.allow_private_networks.clone(),
         },
-        authorities,
+        authorities: authorities(&federation.authority_files)?,
     };
     let network = internet(dial, env)
         .map_err(|error| Message::new("network-unusable").with("cause", error.to_string()))?;
@@ -54,6 +42,41 @@ pub(crate) fn remote(config: &Config, env: &Env) -> Result<Option<RemoteOptions>
             retry_max: Duration::from_mins(federation.retry_max_minutes.get()),
         },
     }))
+}
+
+/// The way to pages of which previews are shown; `None` if none are. Inside a runtime.
+pub(crate) fn web(config: &Config, env: &Env) -> Result<Option<Arc<dyn Web>>, Message> {
+    let previews = &config.previews;
+    if previews.mode == Switch::Off {
+        return Ok(None);
+    }
+    let dial = DialOptions {
+        addresses: AddressRules {
+            allowed: previews.allow_private_networks.clone(),
+        },
+        authorities: authorities(&previews.authority_files)?,
+    };
+    let web = belfry_remote::web(dial, env);
+    web.map(Some)
+        .map_err(|error| Message::new("network-unusable").with("cause", error.to_string()))
+}
+
+/// The system's certificate authorities and those in these files.
+pub(crate) fn authorities(files: &[PathBuf]) -> Result<Authorities, Message> {
+    let mut authorities = Authorities {
+        system: true,
+        extra: Vec::new(),
+    };
+    for file in files {
+        let refused = |cause: &dyn std::fmt::Display| {
+            Message::new("authority-unusable")
+                .with("file", file.as_path())
+                .with("cause", cause.to_string())
+        };
+        let pem = fs::read(file).map_err(|error| refused(&error))?;
+        authorities.add_pem(&pem).map_err(|error| refused(&error))?;
+    }
+    Ok(authorities)
 }
 
 /// The certificate of the HTTPS listeners, if there are any.

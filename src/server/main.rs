@@ -19,6 +19,7 @@ mod message;
 mod open_files;
 mod operation;
 mod options;
+mod push;
 mod restore;
 mod serve;
 mod show;

@@ -6,7 +6,7 @@
 use std::{sync::Arc, thread, time::Duration};
 
 use crate::{
-    config::{self, Config, Publishing, RateLimit, RateLimits, Refusing, Secret},
+    config::{self, Config, HostPattern, Publishing, RateLimit, RateLimits, Refusing, Secret},
     message::Message,
 };
 use belfry_api::{
@@ -16,7 +16,7 @@ use belfry_api::{
 };
 use belfry_blob::Blobs;
 use belfry_event::SigningKey;
-use belfry_media::MediaOptions;
+use belfry_media::{CopyOptions, MediaOptions, PreviewOptions};
 use belfry_node::NodeOptions;
 use belfry_policy::{Action, DEFAULT_CLASS, MEMBER, Rules};
 use belfry_user::{PasswordOptions, Registration, SharedSecret, UserOptions};
@@ -40,6 +40,10 @@ pub(crate) fn node(config: &Config, signing_key: SigningKey, blobs: Arc<dyn Blob
         },
         // Only who serves speaks to others: see `federation`.
         federation: None,
+        // The same: see `push`.
+        push: None,
+        // Only who serves shows previews: see `federation`.
+        web: None,
         about: About {
             default_room_version: config.rooms.default_version.clone(),
             unauthenticated_media: config.media.without_token == Refusing::Allow,
@@ -55,7 +59,22 @@ fn media(config: &Config) -> MediaOptions {
         server_name: config.general.server_name.clone(),
         upload_bytes_max: config.media.upload_mib_max.get() << 20,
         user_bytes_max: config.media.user_mib_max.map(|max| max.get() << 20),
+        copies: CopyOptions {
+            file_bytes_max: config.media.remote_mib_max.get() << 20,
+            bytes_max: config.media.copies_mib_max.get() << 20,
+            unused_time_max: Duration::from_hours(24 * config.media.copies_unused_days_max.get()),
+        },
+        previews: previews(config),
     }
+}
+
+fn previews(config: &Config) -> Option<PreviewOptions> {
+    let previews = &config.previews;
+    let hosts = |list: &[HostPattern]| list.iter().map(|host| host.0.clone()).collect();
+    (previews.mode == config::Switch::On).then(|| PreviewOptions {
+        allowed: hosts(&previews.allowed_hosts),
+        denied: hosts(&previews.denied_hosts),
+    })
 }
 
 fn well_known(config: &Config) -> WellKnown {

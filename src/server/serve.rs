@@ -30,7 +30,7 @@ use crate::{
     message::Message,
     open_files::OpenFiles,
     operation::{Facts, Operations},
-    options, signing_key, telemetry,
+    options, push, signing_key, telemetry,
     text::Text,
 };
 
@@ -107,6 +107,8 @@ impl Server {
         options.users.shared_secret = options::shared_secret(config)?;
         options.about.turn = options::turn(config)?;
         options.federation = federation::remote(config, env)?;
+        options.push = push::gateways(config, env)?;
+        options.web = federation::web(config, env)?;
         let (node, database) = Database::open_node(config, env, &surroundings, options)?;
         // The database is open, so nobody else uses the folders of this configuration.
         media_folder::tidy(config, &files_of_users)?;

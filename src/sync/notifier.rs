@@ -21,6 +21,7 @@ use ruma_common::{OwnedRoomId, OwnedUserId, UserId};
 use tokio::sync::{self, watch};
 
 use crate::{
+    absence::Absence,
     audience::{Audiences, Listeners},
     device_list,
     error::{Fault, ViewError},
@@ -61,6 +62,8 @@ struct Users {
     uses: u64,
     /// Rooms in which somebody types whose time will be up.
     typing: BTreeSet<OwnedRoomId>,
+    /// Users who said something of their presence.
+    said: BTreeSet<OwnedUserId>,
     /// Whether anybody's presence changed.
     presence_kept: bool,
 }
@@ -176,10 +179,16 @@ impl Notifier {
         std::mem::take(&mut self.lock().typing)
     }
 
+    /// Users who said something of their presence, each once.
+    fn take_said(&self) -> BTreeSet<OwnedUserId> {
+        std::mem::take(&mut self.lock().said)
+    }
+
     /// Follows the engine until the server stops.
     pub(crate) async fn follow(self: Arc<Self>, engine: Arc<dyn Engine>, env: Env) {
         let mut seen = Position::ZERO;
         let mut passing = Passing::new(Arc::clone(&engine), &env);
+        let mut absence = Absence::new(Arc::clone(&engine), &env);
         passing.begin().await;
         while !env.shutdown.begun() {
             let last = tokio::select! {
@@ -187,13 +196,15 @@ impl Notifier {
                 () = env.shutdown.wait() => return,
                 last = engine.changed(seen) => last,
                 () = self.nudged.notified() => seen,
-                () = env.clock.sleep_until(passing.due()) => seen,
+                () = env.clock.sleep_until(passing.due().min(absence.due())) => seen,
             };
             passing.work(&self).await;
+            absence.work().await;
             match self.catch_up(&*engine).await {
                 Ok(()) => {
                     seen = last;
                     passing.watch(self.take_typing()).await;
+                    absence.watch(self.take_said()).await;
                 }
                 Err(fault) => {
                     tracing::warn!(%fault, "the log could not be followed; trying again");
@@ -224,6 +235,7 @@ impl Notifier {
             let mut changed = Changed::of(page.entries);
             changed.add_stirred(snapshot, head, reached).await?;
             let present = std::mem::take(&mut changed.presence);
+            changed.said = present.keys().cloned().collect();
             changed.present = presence::audience(snapshot, &audiences, present).await?;
             let lists = std::mem::take(&mut changed.lists);
             let told = device_list::audience(snapshot, &audiences, lists).await?;
@@ -288,6 +300,7 @@ impl Users {
         for ((user, room), at) in &changed.own {
             self.tell(user, Some(room), *at);
         }
+        self.said.extend(changed.said.iter().cloned());
         for (user, other, at) in &changed.present {
             self.tell_presence(user, other, *at);
         }

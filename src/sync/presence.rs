@@ -26,7 +26,7 @@ pub const PRESENCE_TOLD_MAX: usize = 500;
 pub const PRESENCE_ROOMS_MAX: usize = 200;
 /// Users of one room that are looked at for an answer that tells everybody's.
 const USERS_PAGE: usize = 200;
-/// Who was not active for so long is not there, whatever was said last.
+/// Who was active within this time is so currently.
 const ACTIVE_MS: u64 = 5 * 60 * 1_000;
 
 /// Somebody's presence.
@@ -43,13 +43,8 @@ pub struct Presence {
 impl Presence {
     fn of(row: PresenceRow, now_ms: u64) -> Self {
         let ago = now_ms.saturating_sub(row.active_ts);
-        let gone = row.state == PresenceState::Online && ago > ACTIVE_MS;
         Self {
-            state: if gone {
-                PresenceState::Offline
-            } else {
-                row.state
-            },
+            state: row.state,
             status: row.status.map(Into::into),
             active_ago_ms: Some(ago),
         }

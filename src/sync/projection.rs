@@ -3,13 +3,15 @@
 //! It exists so that each consequence is one small step. It knows nothing of the log and of commits'
 //! sizes.
 
+use std::collections::BTreeSet;
+
 use belfry_data::{
-    Commit, Membership, RoomReader, Snapshot, StateTuple, StoredEvent,
+    Commit, Membership, RoomReader, Snapshot, Stamp, StateError, StateTuple, StoredEvent,
     note::{BriefRow, NoteRow, briefs, delete_note, delete_notes, put_brief, put_note},
     receipt::{ReceiptRow, put_sent},
 };
 use belfry_event::{ClientFormat, EventHash, EventNotifier, PushRoom};
-use ruma_common::{OwnedRoomId, OwnedUserId, RoomId, push::PushConditionPowerLevelsCtx};
+use ruma_common::{OwnedRoomId, OwnedUserId, RoomId, UserId, push::PushConditionPowerLevelsCtx};
 use ruma_events::{
     TimelineEventType,
     room::power_levels::{RoomPowerLevels, RoomPowerLevelsEventContent, RoomPowerLevelsSource},
@@ -22,7 +24,7 @@ use crate::{
     event::RoomEvent,
     projector::Projector,
     room_view::RoomView,
-    sight::{membership_in, plain_tuple},
+    sight::{member_tuple, membership_in, plain_tuple},
     summary::counts,
 };
 
@@ -39,6 +41,11 @@ const BUMPS: [&str; 9] = [
     "org.matrix.msc3672.beacon_info",
 ];
 
+/// Users looked at in one step.
+const USERS_PER_STEP: usize = 200;
+/// Members that changed since the event and are told apart; if more did, all are looked up.
+const CHANGED_MAX: usize = 1_000;
+
 /// See the module.
 pub(crate) struct Projection<'s> {
     room: OwnedRoomId,
@@ -46,6 +53,20 @@ pub(crate) struct Projection<'s> {
     stored: StoredEvent,
     event: RoomEvent,
     thread: String,
+    /// The local users whom it may notify, in order.
+    users: Vec<OwnedUserId>,
+    /// How many of them are done.
+    done: usize,
+    /// The event that it redacts.
+    redacted: Option<Stamp>,
+}
+
+/// What a step found.
+pub(crate) struct Step {
+    /// Who was notified, or may have less unread.
+    pub(crate) concerned: Vec<OwnedUserId>,
+    /// Whether there is another step.
+    pub(crate) more: bool,
 }
 
 impl<'s> Projection<'s> {
@@ -69,36 +90,78 @@ impl<'s> Projection<'s> {
             stored,
             event,
             thread,
+            users: Vec::new(),
+            done: 0,
+            redacted: None,
         }))
     }
 
-    /// Adds everything that follows; who is notified.
-    pub(crate) async fn write(
-        mut self,
+    /// Finds whom it may concern, of those behind `within`.
+    pub(crate) async fn begin(
+        &mut self,
+        projector: &mut Projector,
+        snapshot: &dyn Snapshot,
+        within: Option<OwnedUserId>,
+    ) -> Result<(), Fault> {
+        self.redacted = self.redacted().await?;
+        self.users = self.listeners(projector, snapshot).await?;
+        let behind = |user: &OwnedUserId| within.as_ref().is_some_and(|within| user <= within);
+        self.done = self.users.iter().take_while(|user| behind(user)).count();
+        Ok(())
+    }
+
+    /// Up to whom everything is done.
+    pub(crate) fn done_up_to(&self) -> Option<&OwnedUserId> {
+        self.users.get(self.done.checked_sub(1)?)
+    }
+
+    /// Adds what follows for some of the users, and at first for the room. May be repeated.
+    pub(crate) async fn step(
+        &mut self,
         projector: &mut Projector,
         snapshot: &dyn Snapshot,
         commit: &mut Commit,
-    ) -> Result<Vec<OwnedUserId>, Fault> {
-        self.write_brief(snapshot, commit).await?;
-        let members = self.listeners(projector, snapshot).await?;
-        self.take_back(&members, commit).await?;
-        let sender = self.event.pdu.sender();
-        if sender.server_name() == projector.local {
-            let ts = self.stored.row.received_ts;
-            let id = self.event.pdu.event_id().as_str();
-            let row = ReceiptRow::new(id, ts, self.stored.stamp);
-            put_sent(commit, &self.room, sender, &self.thread, &row);
+    ) -> Result<Step, Fault> {
+        let mut concerned = Vec::new();
+        if self.done == 0 {
+            self.write_brief(snapshot, commit).await?;
+            concerned.extend(self.note_sender(projector, commit));
+            concerned.extend(self.forget_departed(projector, commit));
         }
-        self.forget_departed(projector, commit);
-        if self.event.redacted_by().is_some() {
-            return Ok(Vec::new());
+        let users = self.users.iter().skip(self.done).take(USERS_PER_STEP);
+        let users: Vec<_> = users.cloned().collect();
+        self.done += users.len();
+        if let Some(redacted) = self.redacted {
+            for user in &users {
+                delete_note(commit, user, &self.room, redacted);
+            }
+            let badged = users.iter().filter(|user| projector.noted.shows_badge(user));
+            concerned.extend(badged.cloned());
         }
-        self.notify(projector, snapshot, members, commit).await
+        if self.event.redacted_by().is_none() {
+            concerned.extend(self.notify(projector, snapshot, users, commit).await?);
+        }
+        let more = self.done < self.users.len();
+        Ok(Step { concerned, more })
     }
 
-    /// The local users whom it may notify.
+    /// Whoever speaks has read what was said.
+    fn note_sender(&self, projector: &Projector, commit: &mut Commit) -> Option<OwnedUserId> {
+        let sender = self.event.pdu.sender();
+        if sender.server_name() != projector.local {
+            return None;
+        }
+        let ts = self.stored.row.received_ts;
+        let id = self.event.pdu.event_id().as_str();
+        let row = ReceiptRow::new(id, ts, self.stored.stamp);
+        put_sent(commit, &self.room, sender, &self.thread, &row);
+        let badged = projector.noted.shows_badge(sender);
+        badged.then(|| sender.to_owned())
+    }
+
+    /// The local users whom it may notify, in order.
     async fn listeners(
-        &self,
+        &mut self,
         projector: &mut Projector,
         snapshot: &dyn Snapshot,
     ) -> Result<Vec<OwnedUserId>, Fault> {
@@ -106,20 +169,52 @@ impl<'s> Projection<'s> {
         let (mut listeners, learnt) = projector.audiences.listeners(snapshot, &rooms).await?;
         projector.audiences.keep(learnt);
         let listeners = listeners.pop().flatten();
-        let mut members: Vec<_> = listeners
+        let joined = listeners
             .iter()
-            .flat_map(crate::audience::Listeners::joined)
-            .cloned()
-            .collect();
-        if let Some(target) = self
-            .target()
-            .filter(|user| user.server_name() == projector.local)
-            && membership_in(&self.event) == Membership::Invite
-            && !members.contains(&target)
-        {
-            members.push(target);
+            .flat_map(crate::audience::Listeners::joined);
+        let mut users: BTreeSet<_> = joined.cloned().collect();
+        self.drop_later(&mut users).await?;
+        let local = |user: &OwnedUserId| user.server_name() == projector.local;
+        if membership_in(&self.event) == Membership::Invite {
+            users.extend(self.target().filter(local));
         }
-        Ok(members)
+        Ok(users.into_iter().collect())
+    }
+
+    /// Takes off who came only after the event: the projector may be late.
+    async fn drop_later(&mut self, users: &mut BTreeSet<OwnedUserId>) -> Result<(), Fault> {
+        let (then, now) = (self.event.state_before(), self.view.head.state);
+        let asked: BTreeSet<_> = match self.view.changes(then, now, CHANGED_MAX).await {
+            Ok(changes) => changes.into_keys().collect(),
+            Err(Fault::Read(StateError::TooMany(_))) => {
+                let tuples = users.iter().filter_map(|user| member_tuple(user).ok());
+                tuples.collect()
+            }
+            Err(fault) => return Err(fault),
+        };
+        let is_member = |tuple: &StateTuple| tuple.event_type() == "m.room.member";
+        let asked: BTreeSet<_> = asked.into_iter().filter(is_member).collect();
+        if asked.is_empty() {
+            return Ok(());
+        }
+        let found = self.view.pick(then, asked.iter().cloned()).await?;
+        let hashes: Vec<_> = found.into_values().collect();
+        let mut stayed = BTreeSet::new();
+        for event in self.view.events(&hashes).await? {
+            if membership_in(&event) == Membership::Join {
+                stayed.extend(event.pdu.state_key().map(str::to_owned));
+            }
+        }
+        let later = asked
+            .iter()
+            .map(StateTuple::state_key)
+            .filter(|user| !stayed.contains(*user));
+        for user in later {
+            if let Ok(user) = UserId::parse(user) {
+                users.remove(&user);
+            }
+        }
+        Ok(())
     }
 
     /// Whom a member event is about.
@@ -133,15 +228,18 @@ impl<'s> Projection<'s> {
         &mut self,
         projector: &mut Projector,
         snapshot: &dyn Snapshot,
-        members: Vec<OwnedUserId>,
+        users: Vec<OwnedUserId>,
         commit: &mut Commit,
     ) -> Result<Vec<OwnedUserId>, Fault> {
         let target = self.target();
+        if users.is_empty() {
+            return Ok(Vec::new());
+        }
         let Some(mut notifier) = self.notifier().await? else {
             return Ok(Vec::new());
         };
         let mut noted = Vec::new();
-        for user in members {
+        for user in users {
             let rules = projector.book.of(snapshot, &user).await?;
             let about_others = target.as_ref().is_some_and(|target| *target != user);
             if (about_others && !rules.hears_of_members)
@@ -214,34 +312,30 @@ impl<'s> Projection<'s> {
         Ok(Some(RoomPowerLevels::new(source, rules, creators).into()))
     }
 
-    /// A redaction takes back what its target notified.
-    async fn take_back(&self, members: &[OwnedUserId], commit: &mut Commit) -> Result<(), Fault> {
+    /// When the event came whose notes this redaction takes back.
+    async fn redacted(&self) -> Result<Option<Stamp>, Fault> {
         if *self.event.pdu.event_type() != TimelineEventType::RoomRedaction {
-            return Ok(());
+            return Ok(None);
         }
         let target = self.event.pdu.redacts();
         let target = target.and_then(|id| EventHash::from_any_event_id(id).ok());
-        let Some(target) = target else { return Ok(()) };
-        let Some(target) = self.view.reader.event(target).await? else {
-            return Ok(());
+        let Some(target) = target else {
+            return Ok(None);
         };
-        if target.row.redacted_by == Some(self.stored.hash) {
-            for user in members {
-                delete_note(commit, user, &self.room, target.stamp);
-            }
-        }
-        Ok(())
+        let target = self.view.reader.event(target).await?;
+        let target = target.filter(|target| target.row.redacted_by == Some(self.stored.hash));
+        Ok(target.map(|target| target.stamp))
     }
 
     /// Whoever is not in the room any more has nothing unread there.
-    fn forget_departed(&self, projector: &Projector, commit: &mut Commit) {
+    fn forget_departed(&self, projector: &Projector, commit: &mut Commit) -> Option<OwnedUserId> {
         let gone = [Membership::Leave, Membership::Ban];
-        if let Some(user) = self.target()
-            && user.server_name() == projector.local
-            && gone.contains(&membership_in(&self.event))
-        {
-            delete_notes(commit, &user, &self.room);
+        let user = self.target()?;
+        if user.server_name() != projector.local || !gone.contains(&membership_in(&self.event)) {
+            return None;
         }
+        delete_notes(commit, &user, &self.room);
+        projector.noted.shows_badge(&user).then_some(user)
     }
 
     async fn write_brief(

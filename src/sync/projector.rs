@@ -11,19 +11,20 @@ use belfry_data::{
     cursor, global_log, move_cursor,
 };
 use belfry_env::Env;
+use belfry_event::EventHash;
 use ruma_common::{OwnedRoomId, OwnedServerName, OwnedUserId, UserId};
 
 use crate::{
-    audience::Audiences, counts::Counts, error::Fault, member_rules::RuleBook, notifier::Notifier,
-    projection::Projection, push::Noted, room_view::behind,
+    audience::Audiences, counts::Counts, error::Fault, member_rules::RuleBook, note_trim::Notified,
+    notifier::Notifier, projection::Projection, push::Noted, room_view::behind,
 };
 
 /// The projector's name among the readers of the log.
 const NAME: &str = "notes";
 /// Entries of the log read at once.
 const LOG_PAGE: usize = 100;
-/// Writes after which what was found is committed.
-const WRITES_MAX: usize = 2_000;
+/// Writes after which what was found is committed, if need be in the middle of an event.
+const WRITES_MAX: usize = 1_000;
 /// How long it waits after it could not read or write.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// Failures in a row between two alarms: five minutes of them.
@@ -36,7 +37,8 @@ pub(crate) struct Projector {
     counts: Arc<Counts>,
     notifier: Arc<Notifier>,
     /// Told who was notified.
-    noted: Arc<Noted>,
+    pub(crate) noted: Arc<Noted>,
+    notified: Arc<Notified>,
     cursor: Option<CursorRow>,
     begun: bool,
     settled: bool,
@@ -51,7 +53,10 @@ struct Batch {
     /// Rooms of which something was counted that may have been shown before.
     late: BTreeSet<OwnedRoomId>,
     noted: BTreeSet<OwnedUserId>,
+    /// Everything up to here is in this commit or those before.
     upto: Stamp,
+    /// Of the next event, everything about users up to this one as well.
+    within: Option<OwnedUserId>,
 }
 
 impl Batch {
@@ -61,6 +66,7 @@ impl Batch {
             late: BTreeSet::new(),
             noted: BTreeSet::new(),
             upto,
+            within: None,
         }
     }
 }
@@ -83,7 +89,7 @@ impl Projector {
         local: OwnedServerName,
         counts: Arc<Counts>,
         notifier: Arc<Notifier>,
-        noted: Arc<Noted>,
+        (noted, notified): (Arc<Noted>, Arc<Notified>),
     ) -> Self {
         Self {
             engine,
@@ -91,6 +97,7 @@ impl Projector {
             counts,
             notifier,
             noted,
+            notified,
             cursor: None,
             begun: false,
             settled: false,
@@ -147,10 +154,12 @@ impl Projector {
             let page = global_log(&*snapshot, after, LOG_PAGE).await;
             let page = page.map_err(Fault::from)?;
             let mut batch = Batch::new(after);
+            let mut within = self.within();
             for (at, row) in page.entries {
-                self.take(&*snapshot, (at, row), &mut batch).await?;
-                batch.upto = at;
-                if batch.commit.writes.len() > WRITES_MAX {
+                self.take(&*snapshot, (at, row), within.take(), &mut batch)
+                    .await?;
+                (batch.upto, batch.within) = (at, None);
+                if batch.commit.writes.len() >= WRITES_MAX {
                     self.send(&mut batch).await?;
                 }
             }
@@ -165,10 +174,17 @@ impl Projector {
         }
     }
 
+    /// Up to which user the event behind the cursor is done.
+    fn within(&self) -> Option<OwnedUserId> {
+        let resume = self.cursor.as_ref().map(|row| &row.resume[..])?;
+        OwnedUserId::try_from(std::str::from_utf8(resume).ok()?).ok()
+    }
+
     async fn take(
         &mut self,
         snapshot: &dyn Snapshot,
         (at, row): (Stamp, GlobalRow),
+        within: Option<OwnedUserId>,
         batch: &mut Batch,
     ) -> Result<(), Halt> {
         match row {
@@ -176,29 +192,52 @@ impl Projector {
                 let Ok(room) = OwnedRoomId::try_from(&*room) else {
                     return Ok(());
                 };
-                let writes = batch.commit.writes.len();
-                let projected = Projection::of(snapshot, &room, event).await;
-                match projected {
-                    Ok(Some(projection)) => {
-                        let told = projection.write(self, snapshot, &mut batch.commit).await?;
-                        batch.noted.extend(told);
-                    }
-                    Ok(None) => {}
-                    Err(fault) if fault.is_of_room() => {
+                match self
+                    .project(snapshot, (at, &room, event), within, batch)
+                    .await
+                {
+                    Err(Halt::Fault(fault)) if fault.is_of_room() => {
                         tracing::error!(%room, %fault, "an event cannot be counted");
+                        Ok(())
                     }
-                    Err(fault) => return Err(fault.into()),
-                }
-                if batch.commit.writes.len() > writes && self.counts.is_late(at) {
-                    batch.late.insert(room);
+                    projected => projected,
                 }
             }
             GlobalRow::AccountData { user } => {
                 if let Ok(user) = <&UserId>::try_from(&*user) {
                     self.book.forget(user);
                 }
+                Ok(())
             }
-            _ => {}
+            _ => Ok(()),
+        }
+    }
+
+    /// What follows from one event, a few users at a time: a commit holds only so much.
+    async fn project(
+        &mut self,
+        snapshot: &dyn Snapshot,
+        (at, room, event): (Stamp, &OwnedRoomId, EventHash),
+        within: Option<OwnedUserId>,
+        batch: &mut Batch,
+    ) -> Result<(), Halt> {
+        let Some(mut projection) = Projection::of(snapshot, room, event).await? else {
+            return Ok(());
+        };
+        projection.begin(self, snapshot, within).await?;
+        let mut more = true;
+        while more {
+            let writes = batch.commit.writes.len();
+            let step = projection.step(self, snapshot, &mut batch.commit).await?;
+            more = step.more;
+            batch.noted.extend(step.concerned);
+            if batch.commit.writes.len() > writes && self.counts.is_late(at) {
+                batch.late.insert(room.clone());
+            }
+            if more && batch.commit.writes.len() >= WRITES_MAX {
+                batch.within = projection.done_up_to().cloned();
+                self.send(batch).await?;
+            }
         }
         Ok(())
     }
@@ -206,9 +245,10 @@ impl Projector {
     async fn send(&mut self, batch: &mut Batch) -> Result<(), Halt> {
         let upto = batch.upto;
         let mut batch = std::mem::replace(batch, Batch::new(upto));
+        let within = batch.within.take();
         let next = CursorRow {
             stamp: upto,
-            resume: Vec::new(),
+            resume: within.map_or_else(Vec::new, |user| user.as_bytes().to_vec()),
         };
         move_cursor(&mut batch.commit, NAME, self.cursor.as_ref(), &next)?;
         let position = self.engine.commit(batch.commit).await?;
@@ -221,6 +261,7 @@ impl Projector {
             self.counts.note_late(&room, visible);
             self.notifier.tell_room(&room, visible);
         }
+        self.notified.add(&batch.noted);
         self.noted.add(batch.noted);
         Ok(())
     }

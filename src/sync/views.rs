@@ -14,6 +14,7 @@ use crate::{
     error::{Fault, ViewError},
     facts::Facts,
     filter::Filter,
+    note_trim::Notified,
     notifier::Notifier,
     projector::Projector,
     push::Noted,
@@ -39,6 +40,7 @@ pub(crate) struct Shared {
     pub(crate) notifier: Arc<Notifier>,
     pub(crate) counts: Arc<Counts>,
     pub(crate) noted: Arc<Noted>,
+    pub(crate) notified: Arc<Notified>,
 }
 
 impl Views {
@@ -55,16 +57,17 @@ impl Views {
         env.tasks.spawn("sync notifier", follow);
         let counts = Arc::new(Counts::default());
         let noted = Arc::new(Noted::default());
+        let notified = Arc::new(Notified::default());
         let projector = Projector::new(
             Arc::clone(&engine),
             env.clone(),
             server_name.clone(),
             Arc::clone(&counts),
             Arc::clone(&notifier),
-            Arc::clone(&noted),
+            (Arc::clone(&noted), Arc::clone(&notified)),
         );
         env.tasks.spawn("sync projector", projector.run());
-        Self(Arc::new(Shared {
+        let views = Self(Arc::new(Shared {
             engine,
             env,
             server_name,
@@ -74,7 +77,11 @@ impl Views {
             notifier,
             counts,
             noted,
-        }))
+            notified,
+        }));
+        let trimming = views.clone().keep_notes_trimmed();
+        views.0.env.tasks.spawn("note trimming", trimming);
+        views
     }
 
     /// How many requests wait for something new.

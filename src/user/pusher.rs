@@ -88,11 +88,13 @@ impl Users {
             return self.store_pushers(commit).await;
         };
         let known = rows::pushers(&*snapshot, user).await?;
-        if known.len() >= PUSHERS_MAX && !known.iter().any(|(other, _)| *other == key) {
+        let is_new = !known.iter().any(|(other, _)| *other == key);
+        if known.len() >= PUSHERS_MAX && is_new {
             return Err(PusherError::TooMany);
         }
         if !wanted.append {
-            for other in rows::users_of_pushkey(&*snapshot, &key).await? {
+            let others = rows::users_of_pushkey(&*snapshot, &key).await?.into_iter();
+            for other in others.filter(|other| *other != user) {
                 rows::delete_pusher(&mut commit, &other, &key);
             }
         }
@@ -101,7 +103,7 @@ impl Users {
             device: requester.device_id.as_str().into(),
             set_ts: self.0.env.clock.wall_ms(),
         };
-        rows::put_pusher(&mut commit, user, &key, &row);
+        rows::put_pusher(&mut commit, user, &key, &row, is_new);
         self.store_pushers(commit).await
     }
 

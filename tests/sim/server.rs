@@ -14,7 +14,7 @@ use belfry_blob::MemoryBlobs;
 use belfry_data::{Engine, Incarnation, OpenError, open};
 use belfry_env::{Env, SimulatedWall};
 use belfry_event::{KeyRing, SigningKey};
-use belfry_media::MediaOptions;
+use belfry_media::{CopyOptions, MediaOptions};
 use belfry_node::{Node, NodeOptions, StartError};
 use belfry_policy::Rules;
 use belfry_room::{Identity, Rooms};
@@ -183,12 +183,20 @@ impl Server {
                 server_name: self.name.clone(),
                 upload_bytes_max: 1 << 20,
                 user_bytes_max: None,
+                copies: CopyOptions {
+                    file_bytes_max: 1 << 20,
+                    bytes_max: 4 << 20,
+                    unused_time_max: Duration::from_hours(24),
+                },
+                previews: None,
             },
             edge: EdgeOptions {
                 trusted_proxies: TrustedProxies(Vec::new()),
                 rates,
             },
             federation: None,
+            push: None,
+            web: None,
             about: About {
                 default_room_version: RoomVersionId::V12,
                 unauthenticated_media: false,

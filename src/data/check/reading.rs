@@ -7,7 +7,7 @@ use crate::{
     connection::CONNECTION,
     note::{NOTE, NOTE_ORDER, ROOM_BRIEF},
     presence::PRESENCE,
-    pusher::PUSHER,
+    pusher::{PUSH_PLACE, PUSHER},
     receipt::{RECEIPT, RECEIPT_LOG},
     stir::STIR_LOG,
     typing::ROOM_TYPING,
@@ -23,5 +23,6 @@ pub(super) async fn check(engine: &dyn Engine, report: &mut Report) -> Result<()
     decode_all(engine, &ROOM_BRIEF, report).await?;
     decode_all(engine, &PRESENCE, report).await?;
     decode_all(engine, &PUSHER, report).await?;
+    decode_all(engine, &PUSH_PLACE, report).await?;
     decode_all(engine, &CONNECTION, report).await
 }

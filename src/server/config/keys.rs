@@ -11,7 +11,7 @@ use ipnet::IpNet;
 use ruma_common::{OwnedServerName, OwnedUserId, RoomVersionId};
 
 use super::{
-    address::{CallUri, MailAddress, WebUrl},
+    address::{CallUri, HostPattern, MailAddress, WebUrl},
     federation::{FormerKey, KeyText},
     source::Source,
     value::{Format, Level, Publishing, RateLimit, Raw, Refusing, Registration, Switch, Whole},
@@ -116,6 +116,16 @@ sections! {
         retry_max_minutes: Whole<1, 10_080> = Raw::Number(60),
     }
 
+    /// Telling telephones that something came.
+    push: Push = "push" {
+        /// Whether push gateways are told.
+        mode: Switch = Raw::Text("on"),
+        /// Private networks in which gateways are.
+        allow_private_networks: Vec<IpNet> = Raw::List(&[]),
+        /// Whose certificates are believed besides those that the system believes.
+        authority_files: Vec<PathBuf> = Raw::List(&[]),
+    }
+
     /// Accounts.
     accounts: Accounts = "accounts" {
         /// Whether to keep who is there.
@@ -151,8 +161,28 @@ sections! {
         upload_mib_max: Whole<1, 102_400> = Raw::Number(100),
         /// What one user may send all together.
         user_mib_max: Option<Whole<1, 1_073_741_824>> = Raw::Unset { example: "10240" },
+        /// The largest file that is fetched from another server.
+        remote_mib_max: Whole<1, 102_400> = Raw::Number(100),
+        /// What all files of other servers may take that are kept.
+        copies_mib_max: Whole<1, 1_073_741_824> = Raw::Number(10_240),
+        /// How long they are kept if nobody looks at them.
+        copies_unused_days_max: Whole<1, 36_500> = Raw::Number(30),
         /// Whether files are shown to whoever knows their address.
         without_token: Refusing = Raw::Text("refuse"),
+    }
+
+    /// Previews of links.
+    previews: Previews = "previews" {
+        /// Whether there are any.
+        mode: Switch = Raw::Text("off"),
+        /// The only hosts whose pages are fetched.
+        allowed_hosts: Vec<HostPattern> = Raw::List(&[]),
+        /// Hosts whose pages are not.
+        denied_hosts: Vec<HostPattern> = Raw::List(&[]),
+        /// Private networks whose pages are fetched.
+        allow_private_networks: Vec<IpNet> = Raw::List(&[]),
+        /// Whose certificates are believed besides those that the system believes.
+        authority_files: Vec<PathBuf> = Raw::List(&[]),
     }
 
     /// Calls.
