@@ -5,12 +5,15 @@
 
 pub(crate) mod account;
 pub(crate) mod account_data;
+pub(crate) mod administration;
 pub(crate) mod backup;
 pub(crate) mod dehydrated;
+pub(crate) mod delayed;
 pub(crate) mod device;
 pub(crate) mod directory;
 pub(crate) mod discovery;
 pub(crate) mod filter;
+pub(crate) mod history;
 pub(crate) mod keys;
 pub(crate) mod knock;
 pub(crate) mod media;
@@ -28,6 +31,7 @@ pub(crate) mod room;
 pub(crate) mod server;
 pub(crate) mod session;
 pub(crate) mod sliding;
+pub(crate) mod subscription;
 pub(crate) mod tag;
 pub(crate) mod thirdparty;
 pub(crate) mod to_device;
@@ -41,6 +45,8 @@ mod account_data_tests;
 #[cfg(test)]
 mod account_tests;
 #[cfg(test)]
+mod administration_tests;
+#[cfg(test)]
 mod act_tests;
 #[cfg(test)]
 mod backup_tests;
@@ -48,6 +54,8 @@ mod backup_tests;
 mod bad_act_tests;
 #[cfg(test)]
 mod bad_room_tests;
+#[cfg(test)]
+mod delayed_tests;
 #[cfg(test)]
 mod directory_tests;
 #[cfg(test)]
@@ -82,6 +90,8 @@ mod session_tests;
 mod signing_tests;
 #[cfg(test)]
 mod sliding_tests;
+#[cfg(test)]
+mod subscription_tests;
 #[cfg(test)]
 mod talk;
 #[cfg(test)]

@@ -8,7 +8,7 @@ use axum::Router;
 use crate::{
     admin,
     client::{
-        account, account_data, device, directory, discovery, filter, media, membership, passing,
+        account, account_data, administration, device, directory, discovery, filter, media, membership, passing,
         profile, push_rule, pusher, reading, register, relation, room, server, session, sliding,
     },
     edge::{Routes, Rule},
@@ -28,6 +28,9 @@ pub const UNSTABLE_FEATURES: &[&str] = &[
     "org.matrix.msc3771",
     "org.matrix.msc3773",
     "org.matrix.msc3814",
+    "org.matrix.msc3874",
+    "org.matrix.msc4140",
+    "org.matrix.msc4140.stable",
     "org.matrix.simplified_msc3575",
     "uk.half-shot.msc2666.query_mutual_rooms",
     "uk.half-shot.msc2666.query_mutual_rooms.stable",
@@ -58,6 +61,7 @@ pub(crate) fn table() -> Routes<Api> {
     let routes = Routes::default();
     let routes = about_the_server(routes);
     let routes = signing_in_and_out(routes);
+    let routes = other_accounts(routes);
     let routes = own_account(routes);
     let routes = own_data(routes);
     let routes = push_rules(routes);
@@ -88,6 +92,15 @@ fn signing_in_and_out(routes: Routes<Api>) -> Routes<Api> {
         .serve(Rule::FORM, session::refresh)
         .serve(Rule::OPTIONAL.even_locked(), session::logout)
         .serve(Rule::OPTIONAL.even_locked(), session::logout_all)
+}
+
+fn other_accounts(routes: Routes<Api>) -> Routes<Api> {
+    routes
+        .serve(Rule::NONE, administration::locked)
+        .serve(Rule::FORM, administration::set_locked)
+        .serve(Rule::NONE, administration::suspended)
+        .serve(Rule::FORM, administration::set_suspended)
+        .serve(Rule::NONE, administration::whois)
 }
 
 fn own_account(routes: Routes<Api>) -> Routes<Api> {

@@ -236,8 +236,8 @@ async fn reset(
 async fn apply(users: &Users, name: &str, change: Change) -> Result<AccountAnswer, Message> {
     let user_id = parse(users, name)?;
     let done = match change {
-        Change::Lock => users.set_standing(&user_id, Standing::Locked).await,
-        Change::Suspend => users.set_standing(&user_id, Standing::Suspended).await,
+        Change::Lock => users.set_locked(&user_id, true).await,
+        Change::Suspend => users.set_suspended(&user_id, true).await,
         Change::Restore => users.set_standing(&user_id, Standing::Active).await,
         Change::Logout => users.sign_out_account(&user_id).await,
         Change::Promote => users.set_role(&user_id, ADMIN).await,

@@ -10,8 +10,15 @@ use belfry_policy::Standing;
 use ruma_common::{OwnedUserId, UserId};
 
 use crate::{
-    Users, account::RegisterError, fault::Fault, name, password::Unfit, push_rule,
-    session::standing, store::Tries,
+    Users,
+    account::RegisterError,
+    device::{Device, of_rows},
+    fault::Fault,
+    name,
+    password::Unfit,
+    push_rule,
+    session::standing,
+    store::Tries,
 };
 
 /// An account as administrators see it.
@@ -27,6 +34,15 @@ pub struct AccountInfo {
     pub deactivated: bool,
     /// When it was made, in milliseconds since the Unix epoch.
     pub created_ts: u64,
+}
+
+/// How an account is restricted, each by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Restrictions {
+    /// Reads, and does little else.
+    pub suspended: bool,
+    /// Only signs out.
+    pub locked: bool,
 }
 
 /// Why nothing was done to an account.
@@ -135,6 +151,43 @@ impl Users {
             Standing::Locked => StandingRow::Locked,
         };
         self.edit(user_id, |user| user.standing = to).await
+    }
+
+    /// How an account is restricted.
+    pub async fn restrictions(&self, user_id: &UserId) -> Result<Restrictions, AdminError> {
+        let snapshot = self.0.store.snapshot().await?;
+        let row = rows::user(&*snapshot, user_id).await?;
+        let row = row.ok_or(AdminError::NotFound)?;
+        if row.deactivated.is_some() {
+            return Err(AdminError::Deactivated);
+        }
+        Ok(Restrictions {
+            suspended: row.standing.is_suspended(),
+            locked: row.standing.is_locked(),
+        })
+    }
+
+    /// Suspends an account or ends that, whether it is locked or not.
+    pub async fn set_suspended(&self, user_id: &UserId, to: bool) -> Result<(), AdminError> {
+        let edit = |user: &mut UserRow| {
+            user.standing = StandingRow::of(to, user.standing.is_locked());
+        };
+        self.edit(user_id, edit).await
+    }
+
+    /// Locks an account or unlocks it, whether it is suspended or not.
+    pub async fn set_locked(&self, user_id: &UserId, to: bool) -> Result<(), AdminError> {
+        let edit = |user: &mut UserRow| {
+            user.standing = StandingRow::of(user.standing.is_suspended(), to);
+        };
+        self.edit(user_id, edit).await
+    }
+
+    /// The devices of an account, by ID.
+    pub async fn devices_of(&self, user_id: &UserId) -> Result<Vec<Device>, AdminError> {
+        let snapshot = self.0.store.snapshot().await?;
+        let devices = rows::devices(&*snapshot, user_id).await?;
+        Ok(devices.into_iter().map(of_rows).collect())
     }
 
     /// Gives an account another role.

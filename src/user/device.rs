@@ -3,6 +3,7 @@
 use belfry_data::{
     ReadError,
     account::{self as rows, DeviceRow, DeviceSeenRow, UserChange},
+    keys::note_heard,
 };
 use belfry_policy::{Action, Denial};
 use ruma_common::{DeviceId, OwnedDeviceId};
@@ -140,7 +141,8 @@ impl Users {
             ip: ip.into(),
             ts: now,
         };
-        let commit = rows::note_seen(user_id, id, &row);
+        let mut commit = rows::note_seen(user_id, id, &row);
+        note_heard(&mut commit, user_id, id, self.0.env.clock.age_ms());
         self.0
             .store
             .commit(commit, &mut Tries::default())
@@ -149,7 +151,7 @@ impl Users {
     }
 }
 
-fn of_rows((id, device, seen): (String, DeviceRow, Option<DeviceSeenRow>)) -> Device {
+pub(crate) fn of_rows((id, device, seen): (String, DeviceRow, Option<DeviceSeenRow>)) -> Device {
     let (ip, ts) = seen.map(|seen| (String::from(seen.ip), seen.ts)).unzip();
     Device {
         device_id: id.into(),

@@ -14,11 +14,15 @@ mod dehydrated;
 mod device;
 mod fault;
 mod filter;
+mod idle;
+#[cfg(test)]
+mod idle_tests;
 mod inheritance;
 mod invitation;
 mod keys;
 mod name;
 mod openid;
+mod partner;
 mod password;
 mod presence;
 mod presence_elsewhere;
@@ -63,7 +67,7 @@ use ruma_common::OwnedServerName;
 
 pub use account::{NewAccount, RegisterError};
 pub use account_data::{ACCOUNT_DATA_BYTES_MAX, AccountDataError};
-pub use admin::{AccountInfo, AdminError};
+pub use admin::{AccountInfo, AdminError, Restrictions};
 pub use backup::{
     AUTH_DATA_BYTES_MAX, BACKUP_ALGORITHM_BYTES_MAX, BACKUP_KEYS_MAX, BACKUP_UPLOAD_MAX,
     BACKUP_VERSIONS_MAX, Backup, BackupError, BackupKey, BackupKeys, BackupProgress, BackupScope,
@@ -73,6 +77,7 @@ pub use bearer::{TokenError, Tokens};
 pub use dehydrated::{DEHYDRATED_BYTES_MAX, DEHYDRATED_PAGE_MAX, DehydratedEvents};
 pub use device::{DEVICE_NAME_BYTES_MAX, Device, DeviceError};
 pub use fault::Fault;
+pub use idle::{IDLE_PAGE_MAX, IdleStep};
 pub use filter::{FILTER_BYTES_MAX, FILTERS_MAX, FilterError};
 pub use invitation::{Invitation, InvitationError, InvitationInfo};
 pub use keys::{
@@ -83,6 +88,7 @@ pub use keys::{
     SignedKeys, SigningKeys, TRACKED_LIST_BYTES_MAX, WantedDevices, WantedKeys, keys_for_servers,
 };
 pub use openid::{OPENID_LIFE, OpenIdError};
+pub use partner::{PARTNER_NOTE_BYTES_MAX, Partner, PartnerError};
 pub use password::{PASSWORD_BYTES_MAX, PasswordOptions, Unfit};
 pub use presence::{PresenceError, PresenceState, STATUS_BYTES_MAX};
 pub use presence_elsewhere::PresenceUpdate;
@@ -119,6 +125,8 @@ pub struct UserOptions {
     /// How long the access tokens of clients that can refresh them are good; `None`: for ever, and
     /// no refresh tokens are given.
     pub access_token_life: Option<Duration>,
+    /// How long a device may be silent before it is signed out; `None`: for ever.
+    pub idle_device_life: Option<Duration>,
     /// What passwords cost.
     pub password: PasswordOptions,
     /// Whether to keep who is there.

@@ -152,18 +152,20 @@ impl Users {
         }
     }
 
+    /// A token is followed by a stage that proves nothing: clients that know servers of the field
+    /// expect to be asked for one more (nio's `register_with_token`), the others do it by themselves.
     fn flows(&self, operation: &Operation) -> Vec<Vec<Stage>> {
-        let stage = match operation {
+        let flow = match operation {
             Operation::Register if self.0.options.registration == Registration::Open => {
-                Stage::Dummy
+                vec![Stage::Dummy]
             }
-            Operation::Register => Stage::RegistrationToken,
+            Operation::Register => vec![Stage::RegistrationToken, Stage::Dummy],
             Operation::ChangePassword(_)
             | Operation::Deactivate(_)
             | Operation::DeleteDevices(..)
-            | Operation::ReplaceSigningKeys(_) => Stage::Password,
+            | Operation::ReplaceSigningKeys(_) => vec![Stage::Password],
         };
-        vec![vec![stage]]
+        vec![flow]
     }
 
     fn judge(

@@ -189,19 +189,7 @@ impl Users {
             let Some(mut change) = UserChange::of(&*snapshot, user_id).await? else {
                 return Ok(());
             };
-            let mut gone = Vec::new();
-            for (id, device, _) in rows::devices(&*snapshot, user_id).await? {
-                if chosen(&id) {
-                    change.delete_device(&id, &device);
-                    gone.push(id);
-                }
-            }
-            forget_devices(&*snapshot, &mut change, &gone).await?;
-            for (key, pusher) in pushers(&*snapshot, user_id).await? {
-                if chosen(&pusher.device) {
-                    change.delete_pusher(&key);
-                }
-            }
+            remove_devices(&*snapshot, &mut change, &chosen).await?;
             if self.0.store.commit(change.finish(), &mut tries).await? {
                 return Ok(());
             }
@@ -261,8 +249,32 @@ impl Users {
         }
         self.put_pair(change, id.as_str(), &tokens, &pair, false);
         change.put_device(id.as_str(), &row);
+        change.note_heard(id.as_str(), self.0.env.clock.age_ms());
         tokens
     }
+}
+
+/// Makes the change delete those of the user's devices that are chosen, with all that they have.
+pub(crate) async fn remove_devices(
+    snapshot: &dyn Snapshot,
+    change: &mut UserChange,
+    chosen: impl Fn(&str) -> bool + Send + Sync,
+) -> Result<(), Fault> {
+    let user_id = change.id().to_owned();
+    let mut gone = Vec::new();
+    for (id, device, _) in rows::devices(snapshot, &user_id).await? {
+        if chosen(&id) {
+            change.delete_device(&id, &device);
+            gone.push(id);
+        }
+    }
+    forget_devices(snapshot, change, &gone).await?;
+    for (key, pusher) in pushers(snapshot, &user_id).await? {
+        if chosen(&pusher.device) {
+            change.delete_pusher(&key);
+        }
+    }
+    Ok(())
 }
 
 async fn is_full(snapshot: &dyn Snapshot, user_id: &UserId) -> Result<bool, ReadError> {
@@ -274,6 +286,6 @@ pub(crate) fn standing(row: StandingRow) -> Standing {
     match row {
         StandingRow::Active => Standing::Active,
         StandingRow::Suspended => Standing::Suspended,
-        StandingRow::Locked => Standing::Locked,
+        StandingRow::Locked | StandingRow::SuspendedAndLocked => Standing::Locked,
     }
 }

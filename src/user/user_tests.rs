@@ -445,19 +445,18 @@ async fn registration_token_proves_that_an_account_may_be_made() {
         .create_invitation(&Invitation::default())
         .await
         .unwrap();
-    let prove = async |proof: Proof| {
-        let attempt = attempt(None, Some(proof));
-        world
-            .users
-            .prove(&Operation::Register, &attempt)
-            .await
-            .unwrap()
+    let prove = async |session: Option<&str>, proof: Proof| {
+        let attempt = attempt(session, Some(proof));
+        let proven = world.users.prove(&Operation::Register, &attempt);
+        proven.await.unwrap()
     };
-    let (_, objection) = challenged(prove(Proof::Dummy).await);
-    assert_eq!(objection, Some(Objection::NotOffered));
-    let (_, objection) = challenged(prove(Proof::RegistrationToken("wrong".into())).await);
+    let (session, objection) = challenged(prove(None, Proof::Dummy).await);
+    assert_eq!(objection, None, "nothing is wrong, and nothing is proven");
+    let wrong = Proof::RegistrationToken("wrong".into());
+    let (session, objection) = challenged(prove(Some(&session), wrong).await);
     assert_eq!(objection, Some(Objection::WrongToken));
-    match prove(Proof::RegistrationToken(token.clone())).await {
+    let right = Proof::RegistrationToken(token.clone());
+    match prove(Some(&session), right).await {
         Outcome::Proven { token: shown, .. } => assert_eq!(shown, Some(token)),
         Outcome::Challenge(challenge) => panic!("{challenge:?}"),
     }

@@ -7,7 +7,6 @@ import sys
 import traceback
 
 from nio import (
-    Api,
     AsyncClient,
     AsyncClientConfig,
     JoinResponse,
@@ -22,7 +21,6 @@ from nio import (
     SyncResponse,
     WhoamiError,
 )
-from nio.responses import RegisterInteractiveResponse
 
 from server import Server
 
@@ -57,16 +55,9 @@ class Person:
         return answer
 
     async def sign_up(self, token):
-        """Asks, is told the stages, gives the token, is let in. (The client's own
-        `register_with_token` knows servers only that want another stage behind the token's.)"""
-        begin = {"type": "m.login.dummy"}
-        asked = self.client.register_interactive(self.name, PASSWORD, begin)
-        challenge = await self.ask(RegisterInteractiveResponse, asked)
-        stage = "m.login.registration_token"
-        assert challenge.stages == [stage], challenge
-        proof = {"type": stage, "token": token, "session": challenge.session}
-        request = Api.register(self.name, PASSWORD, device_name="nio", auth_dict=proof)
-        answer = await self.ask(RegisterResponse, self.client._send(RegisterResponse, *request))
+        """Registers with the token in the client's own way."""
+        asked = self.client.register_with_token(self.name, PASSWORD, token, device_name="nio")
+        answer = await self.ask(RegisterResponse, asked)
         assert answer.user_id == self.user_id
         assert self.client.access_token == answer.access_token
 

@@ -150,7 +150,8 @@ async fn auth_037_registration_token_is_needed_and_good_once() {
     };
     let token = app.users.create_invitation(&invitation).await.unwrap();
     let info = challenge(app.send(None, wanted("alice")).await);
-    assert_eq!(info.flows[0].stages, [AuthType::RegistrationToken]);
+    let stages = [AuthType::RegistrationToken, AuthType::Dummy];
+    assert_eq!(info.flows[0].stages, stages);
     for wrong in ["wrong", "é b", &"x".repeat(65)] {
         let mut request = wanted("alice");
         request.auth = Some(with_token(wrong));
@@ -159,18 +160,20 @@ async fn auth_037_registration_token_is_needed_and_good_once() {
     }
     let mut request = wanted("alice");
     request.auth = Some(dummy(None));
-    assert!(
-        challenge(app.send(None, request).await)
-            .completed
-            .is_empty()
-    );
+    let info = challenge(app.send(None, request).await);
+    assert_eq!(info.completed, [AuthType::Dummy]);
 
     let mut request = wanted("alice");
     request.auth = Some(with_token(&token));
+    let info = challenge(app.send(None, request).await);
+    assert_eq!(info.completed, [AuthType::RegistrationToken]);
+    let mut request = wanted("alice");
+    request.auth = Some(dummy(info.session));
     app.send(None, request).await.unwrap();
     let mut request = wanted("bob");
     request.auth = Some(with_token(&token));
-    challenge(app.send(None, request).await);
+    let info = challenge(app.send(None, request).await);
+    assert!(info.completed.is_empty() && info.auth_error.is_some());
     assert!(app.users.account(user_id!("@bob:hs1")).await.is_err());
     let answer = app.send(None, validity::Request::new(token)).await;
     assert!(!answer.unwrap().valid);

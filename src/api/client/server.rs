@@ -8,11 +8,12 @@ use ruma_client_api::discovery::{
 
 use serde_json::json;
 
+use super::{administration, delayed::capability};
 use crate::{
     edge::{Call, JsonText},
     error::ApiError,
     routes::{UNSTABLE_FEATURES, VERSIONS},
-    state::About,
+    state::{About, RoomDoor},
 };
 
 /// `GET /versions`.
@@ -29,7 +30,8 @@ pub(crate) async fn versions(_: Call<versions::Request>) -> Result<versions::Res
 /// `GET /capabilities`.
 pub(crate) async fn capabilities(
     about: About,
-    _: Call<capabilities::Request>,
+    door: RoomDoor,
+    call: Call<capabilities::Request>,
 ) -> Result<JsonText, ApiError> {
     let stable = capabilities::RoomVersionStability::Stable;
     let versions = RoomRules::all().map(|rules| (rules.version().clone(), stable.clone()));
@@ -38,8 +40,12 @@ pub(crate) async fn capabilities(
         capabilities::RoomVersionsCapability::new(about.default_room_version, versions.collect());
     answer.profile_fields = Some(capabilities::ProfileFieldsCapability::new(true));
     answer.thirdparty_id_changes = capabilities::ThirdPartyIdChangesCapability::new(false);
+    answer.account_moderation = administration::capability(&door.rules, &call.auth);
     let mut answer = serde_json::to_value(&answer).map_err(ApiError::fault)?;
     // What is as the specification has it without a word is left out by ruma, and missed by some.
     answer["m.change_password"] = json!({"enabled": true});
+    for name in ["m.delayed_events", "org.matrix.msc4140.delayed_events"] {
+        answer[name] = capability();
+    }
     Ok(JsonText(json!({"capabilities": answer}).to_string()))
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use belfry_user::{
-    AccountDataError, DeviceError, Fault, FilterError, PresenceError, ProfileError, PushRuleError,
+    AccountDataError, AdminError, DeviceError, Fault, FilterError, PresenceError, ProfileError, PushRuleError,
     PusherError, RegisterError, SignInError, TokenError, UiaError, Unfit,
 };
 use http::StatusCode as S;
@@ -37,6 +37,22 @@ impl From<RegisterError> for ApiError {
             E::TokenNotGood => (S::UNAUTHORIZED, K::Unauthorized),
             E::Password(Unfit::TooLong) | E::InvalidDevice => (S::BAD_REQUEST, K::InvalidParam),
             E::Denied(denial) => return denial.into(),
+            E::Fault(fault) => return fault.into(),
+        };
+        Refusal::new(status, kind, text).into()
+    }
+}
+
+impl From<AdminError> for ApiError {
+    fn from(error: AdminError) -> Self {
+        use AdminError as E;
+        let text = error.to_string();
+        let (status, kind) = match error {
+            E::NotFound | E::Deactivated => (S::NOT_FOUND, K::NotFound),
+            E::InvalidName => (S::BAD_REQUEST, K::InvalidUsername),
+            E::NameTaken => (S::BAD_REQUEST, K::UserInUse),
+            E::Password(_) => (S::BAD_REQUEST, K::WeakPassword),
+            E::RoleUnknown => (S::BAD_REQUEST, K::InvalidParam),
             E::Fault(fault) => return fault.into(),
         };
         Refusal::new(status, kind, text).into()
@@ -122,7 +138,7 @@ impl From<AccountDataError> for ApiError {
             E::NotYours => (S::FORBIDDEN, K::Forbidden),
             E::Managed => (S::METHOD_NOT_ALLOWED, K::BadJson),
             E::TypeTooLong => (S::BAD_REQUEST, K::InvalidParam),
-            E::TooLarge => (S::PAYLOAD_TOO_LARGE, K::TooLarge),
+            E::TooLarge | E::TooMany => (S::PAYLOAD_TOO_LARGE, K::TooLarge),
             E::Denied(denial) => return denial.into(),
             E::Fault(fault) => return fault.into(),
         };

@@ -24,7 +24,7 @@ fn printed_token(out: &str) -> Option<&str> {
     line.rsplit(' ').next()
 }
 
-/// Registers with this token, in both steps of user-interactive authentication; the last status.
+/// Registers with this token, in the steps of user-interactive authentication; the last status.
 fn register(place: &Place, name: &str, token: &str) -> u16 {
     let head = "POST /_matrix/client/v3/register HTTP/1.1\r\n";
     let mut body = json!({ "username": name, "password": "correct horse" });
@@ -35,6 +35,8 @@ fn register(place: &Place, name: &str, token: &str) -> u16 {
         "token": token,
         "session": challenge["session"],
     });
+    let (_, challenge) = ask(place, head, &body);
+    body["auth"] = json!({ "type": "m.login.dummy", "session": challenge["session"] });
     ask(place, head, &body).0
 }
 
