@@ -31,6 +31,7 @@ pub(crate) mod room;
 pub(crate) mod server;
 pub(crate) mod session;
 pub(crate) mod sliding;
+pub(crate) mod sync_v4;
 pub(crate) mod subscription;
 pub(crate) mod tag;
 pub(crate) mod thirdparty;

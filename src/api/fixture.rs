@@ -12,12 +12,12 @@ use std::{
 };
 
 use axum::{Router, body::Body};
-use belfry_blob::MemoryBlobs;
+use belfry_blob::{Blobs, MemoryBlobs};
 use belfry_env::{Env, LeakCheck, Shutdown, SimulatedWall, Tasks};
 use belfry_event::SigningKey;
 use belfry_flow::Flows;
 use belfry_kv::{Engine, Memory};
-use belfry_media::{Media, MediaOptions};
+use belfry_media::{CopyOptions, Media, MediaOptions, Ports, PreviewOptions};
 use belfry_policy::Rules;
 use belfry_room::{Identity, Rooms};
 use belfry_sync::Views;
@@ -76,6 +76,26 @@ pub(crate) struct TestApp {
     _log: tracing::subscriber::DefaultGuard,
 }
 
+/// Where files are kept and fetched from.
+pub(crate) struct Files {
+    pub(crate) blobs: Arc<dyn Blobs>,
+    pub(crate) ports: Ports,
+    pub(crate) previews: Option<PreviewOptions>,
+    /// Whether old paths show files to anybody.
+    pub(crate) without_token: bool,
+}
+
+impl Default for Files {
+    fn default() -> Self {
+        Self {
+            blobs: Arc::new(MemoryBlobs::default()),
+            ports: Ports::default(),
+            previews: None,
+            without_token: false,
+        }
+    }
+}
+
 /// Somebody with a password and a token.
 pub(crate) struct Person {
     pub(crate) user_id: OwnedUserId,
@@ -98,6 +118,16 @@ impl TestApp {
         Self::made(Registration::Open, None, federation)
     }
 
+    /// With other files, and other ways to more of them.
+    pub(crate) fn with_files(files: Files) -> Self {
+        Self::complete(Registration::Open, None, Self::alone(), files)
+    }
+
+    /// The same with other servers that are answered.
+    pub(crate) fn federated_with_files(federation: Federation, files: Files) -> Self {
+        Self::complete(Registration::Open, None, federation, files)
+    }
+
     fn alone() -> Federation {
         Federation::off(owned_server_name!("hs1"))
     }
@@ -112,6 +142,15 @@ impl TestApp {
         shared_secret: Option<SharedSecret>,
         federation: Federation,
     ) -> Self {
+        Self::complete(registration, shared_secret, federation, Files::default())
+    }
+
+    fn complete(
+        registration: Registration,
+        shared_secret: Option<SharedSecret>,
+        federation: Federation,
+        files: Files,
+    ) -> Self {
         let log = Log::default();
         let guard = tracing::subscriber::set_default(log.clone());
         let env = Env::simulated(1, &SimulatedWall::at(1_700_000_000_000));
@@ -120,6 +159,7 @@ impl TestApp {
             server_name: owned_server_name!("hs1"),
             registration,
             access_token_life: Some(Duration::from_mins(5)),
+            idle_device_life: None,
             password: CHEAP,
             shared_secret,
         };
@@ -149,6 +189,7 @@ impl TestApp {
         let users = Users::new(engine.clone(), env.clone(), Arc::clone(&rules), options).unwrap();
         let shared = Arc::clone(&engine) as Arc<dyn Engine>;
         let flows = Flows::new(shared, lasting, rooms.clone(), users.clone());
+        flows.send_due(Arc::clone(&rules));
         let edge = EdgeOptions {
             trusted_proxies: TrustedProxies(Vec::new()),
             rates: RateOptions::field_defaults(),
@@ -157,10 +198,16 @@ impl TestApp {
             server_name: owned_server_name!("hs1"),
             upload_bytes_max: 1 << 20,
             user_bytes_max: Some(4 << 20),
+            copies: CopyOptions {
+                file_bytes_max: 1 << 20,
+                bytes_max: 1 << 30,
+                unused_time_max: Duration::from_hours(24),
+            },
+            previews: files.previews,
         };
         let shared = Arc::clone(&engine) as Arc<dyn Engine>;
         let api = Api {
-            media: Media::new(shared, Arc::new(MemoryBlobs::default()), &env, media),
+            media: Media::with_ports(shared, files.blobs, &env, media, files.ports),
             edge: Edge::new(edge, env.clock.clone(), Shutdown::default()),
             users: users.clone(),
             rooms,
@@ -170,7 +217,7 @@ impl TestApp {
             federation,
             about: About {
                 default_room_version: RoomVersionId::V12,
-                unauthenticated_media: false,
+                unauthenticated_media: files.without_token,
                 well_known: WellKnown::NOTHING,
                 turn: None,
             },

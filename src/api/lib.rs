@@ -41,6 +41,7 @@ mod elsewhere;
 pub mod error;
 pub mod federation;
 mod notice;
+mod partner;
 pub mod rate;
 mod routes;
 mod state;

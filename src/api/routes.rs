@@ -9,10 +9,10 @@ use crate::{
     admin,
     client::{
         account, account_data, administration, device, directory, discovery, filter, media, membership, passing,
-        profile, push_rule, pusher, reading, register, relation, room, server, session, sliding,
+        profile, push_rule, pusher, reading, register, relation, room, server, session, sliding, sync_v4,
     },
     edge::{Routes, Rule},
-    federation,
+    federation, partner,
     state::Api,
 };
 
@@ -46,6 +46,7 @@ pub fn router(api: Api) -> Router {
     }
     if api.federation.is_on() {
         routes = federation::routes(routes);
+        routes = partner::routes(routes);
     }
     routes.into_router(api)
 }
@@ -148,6 +149,8 @@ fn reading_rooms(routes: Routes<Api>) -> Routes<Api> {
     routes
         .serve_within(reading::SYNC_TIME_MAX, Rule::NONE, reading::sync)
         .serve_within(reading::SYNC_TIME_MAX, Rule::OPTIONAL, sliding::sync)
+        .serve_within(reading::SYNC_TIME_MAX, Rule::OPTIONAL, sync_v4::sync)
+        .serve(Rule::NONE, sync_v4::thread_subscriptions)
         .serve(Rule::NONE, reading::messages)
         .serve(Rule::NONE, reading::context)
         .serve(Rule::NONE, reading::event)

@@ -43,6 +43,7 @@ impl Server {
             server_name: owned_server_name!("hs1"),
             registration: Registration::Open,
             access_token_life: None,
+            idle_device_life: None,
             password: PasswordOptions {
                 memory_kib: 64,
                 passes: 1,

@@ -13,7 +13,11 @@
 //! turn, so that a long one keeps nobody waiting, and ends when there is nothing left. It is called
 //! when the server starts, by whoever has begun a flow, and now and then besides.
 
+mod delaying;
+mod due;
 mod inheriting;
+mod notices;
+mod redacting;
 mod replacing;
 mod rooms_of_user;
 mod runner;
@@ -24,5 +28,8 @@ mod fixture;
 #[cfg(test)]
 mod flow_tests;
 
+pub use belfry_data::{DelayedRow, DelayedStage};
+pub use delaying::{DELAY_MAX, DELAYED_CONTENT_BYTES_MAX, DELAYED_MAX, Delay, DelayError, Delayed};
+pub use notices::{Notice, NoticeError};
 pub use rooms_of_user::ROOMS_PER_STEP;
 pub use runner::{Flows, PAUSE_MAX, PAUSE_MIN, ROUND_PAGES_MAX};

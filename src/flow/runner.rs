@@ -12,6 +12,7 @@ use belfry_data::{
 use belfry_env::Env;
 use belfry_room::Rooms;
 use belfry_user::Users;
+use tokio::sync::Notify;
 
 use crate::step::{Halt, Next};
 
@@ -31,6 +32,8 @@ pub(crate) struct Inner {
     pub(crate) env: Env,
     pub(crate) rooms: Rooms,
     pub(crate) users: Users,
+    /// Rings when a delayed event is scheduled or changed.
+    pub(crate) bell: Notify,
     state: Mutex<State>,
 }
 
@@ -74,6 +77,7 @@ impl Flows {
             env,
             rooms,
             users,
+            bell: Notify::new(),
             state: Mutex::default(),
         }))
     }

@@ -61,6 +61,9 @@ impl Inner {
                 self.replace(old, new, by, (stage, cursor)).await
             }
             FlowAct::InheritSettings { user, old, new } => self.inherit(user, old, new).await,
+            FlowAct::RedactSent { room, user, by } => {
+                self.redact_sent(room, user, by, cursor).await
+            }
         }
     }
 

@@ -12,7 +12,7 @@ use belfry_room::Identity;
 use belfry_sync::Views;
 use belfry_user::Users;
 
-use crate::{duty, federation, options::NodeOptions, push, upkeep};
+use crate::{devices, duty, federation, options::NodeOptions, push, upkeep};
 
 /// Why a node does not start. Nothing runs, and the engine may be closed.
 #[derive(Debug, thiserror::Error)]
@@ -67,6 +67,7 @@ impl Node {
         };
         let remote = federation::remote(&engine, &env, &rules, &identity, federation);
         let users = Users::new(Arc::clone(&engine), env.clone(), Arc::clone(&rules), users)?;
+        users.load_partners().await?;
         let users = federation::users(&env, users, remote.as_ref());
         let views_name = identity.server_name.clone();
         let federation = federation::answering(&views_name, remote.as_ref());
@@ -100,6 +101,7 @@ impl Node {
         push::start(&api.views, push);
         duty::sweep_media(&env, &api.media);
         duty::trim_copies(&env, &api.media);
+        devices::keep_devices(&env, &database, &api.users, remote.is_some());
         upkeep::keep_rooms(&env, &database, &api.rooms);
         Ok(Self { env, database, api })
     }

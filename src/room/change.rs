@@ -13,6 +13,8 @@ use serde_json::{Map, Value};
 
 /// The key of the user by whom a join is authorised.
 const AUTHORISED_VIA: &str = "join_authorised_via_users_server";
+/// What a removal says that takes the target's events away, in the draft's words too.
+const REDACT_EVENTS: [&str; 2] = ["redact_events", "org.matrix.msc4293.redact_events"];
 
 /// An event to be, without its place in the room.
 #[derive(Debug, Clone)]
@@ -62,6 +64,8 @@ pub struct Membership {
     /// Of a join that needs no invite because of another room: the user of this server who could
     /// have invited. Room version 8, "Restricted rooms".
     pub authorised_via: Option<OwnedUserId>,
+    /// Whether a kick or ban takes away what the target wrote (MSC4293).
+    pub redact_events: bool,
     /// What follows from the act: begun in the commit that holds the event.
     pub flow: Option<FlowAct>,
 }
@@ -76,6 +80,7 @@ impl Membership {
             profile: Profile::default(),
             is_direct: false,
             authorised_via: None,
+            redact_events: false,
             flow: None,
         }
     }
@@ -193,6 +198,11 @@ impl Membership {
             .filter(|_| self.act == MemberAct::Join)
         {
             content.insert(AUTHORISED_VIA.to_owned(), user.as_str().into());
+        }
+        if self.redact_events && matches!(self.act, MemberAct::Kick | MemberAct::Ban) {
+            for name in REDACT_EVENTS {
+                content.insert(name.to_owned(), true.into());
+            }
         }
         content
     }

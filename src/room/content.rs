@@ -14,8 +14,22 @@ use serde_json::{Map, Value};
 
 use crate::change::Change;
 use crate::error::RoomError;
+use crate::planner::rules_of;
 use crate::rooms::Rooms;
 use crate::settings::state_events;
+
+/// The members of power levels that are levels.
+const LEVELS: [&str; 7] = [
+    "ban",
+    "events_default",
+    "invite",
+    "kick",
+    "redact",
+    "state_default",
+    "users_default",
+];
+/// Those that are maps of levels.
+const LEVEL_MAPS: [&str; 3] = ["events", "notifications", "users"];
 
 /// Alternative aliases that one `m.room.canonical_alias` may add.
 pub const ALT_ALIASES_MAX: usize = 100;
@@ -39,12 +53,25 @@ impl Rooms {
             return Ok(());
         }
         match &*kind.to_string() {
-            "m.room.power_levels" => check_power_levels(content),
+            "m.room.power_levels" => self.check_power_levels(room_id, content).await,
             "m.room.server_acl" => check_server_acl(content, &self.0.identity.server_name),
             "m.room.tombstone" => check_tombstone(content, room_id),
             "m.room.canonical_alias" => self.check_canonical_alias(room_id, content).await,
             _ => Ok(()),
         }
+    }
+
+    /// Levels are numbers; before room version 10 they may be numbers in text.
+    async fn check_power_levels(
+        &self,
+        room_id: &RoomId,
+        content: &RawValue,
+    ) -> Result<(), RoomError> {
+        let snapshot = self.0.engine.snapshot().await?;
+        let head = RoomReader::new(&*snapshot, room_id).head().await?;
+        let rules = rules_of(&head.ok_or(RoomError::UnknownRoom)?)?;
+        let integers = rules.authorization().integer_power_levels;
+        check_power_levels(content, integers)
     }
 
     /// Aliases that are new in the content must be of this room.
@@ -105,9 +132,10 @@ fn aliases_in(content: &Map<String, Value>) -> Result<BTreeSet<OwnedRoomAliasId>
     Ok(aliases)
 }
 
-/// The users that power levels name are users.
-fn check_power_levels(content: &RawValue) -> Result<(), RoomError> {
+/// Levels are levels, and the users that power levels name are users.
+fn check_power_levels(content: &RawValue, integers: bool) -> Result<(), RoomError> {
     let content = object(content)?;
+    check_levels(&content, integers)?;
     let Some(users) = content.get("users").and_then(Value::as_object) else {
         return Ok(());
     };
@@ -120,6 +148,27 @@ fn check_power_levels(content: &RawValue) -> Result<(), RoomError> {
             "users must name users by their IDs, and {stranger} is none"
         ))),
     }
+}
+
+fn check_levels(content: &Map<String, Value>, integers: bool) -> Result<(), RoomError> {
+    let is_level = |value: &Value| match value {
+        Value::String(text) => !integers && text.trim().parse::<i64>().is_ok(),
+        other => other.as_i64().is_some(),
+    };
+    let bad = |name: &str| RoomError::BadContent(format!("{name} must be a power level: a number"));
+    for name in LEVELS {
+        if content.get(name).is_some_and(|level| !is_level(level)) {
+            return Err(bad(name));
+        }
+    }
+    for name in LEVEL_MAPS {
+        match content.get(name) {
+            None => {}
+            Some(Value::Object(levels)) if levels.values().all(is_level) => {}
+            Some(_) => return Err(bad(name)),
+        }
+    }
+    Ok(())
 }
 
 /// Nobody locks their own server out of a room.
@@ -167,8 +216,19 @@ mod tests {
         let room = room_id!("!r:x.example");
         let own = check_tombstone(&content(&json!({"replacement_room": room})), room);
         assert!(matches!(own, Err(RoomError::BadContent(_))));
-        let levels = check_power_levels(&content(&json!({"users": {"nobody": 50}})));
-        assert!(matches!(levels, Err(RoomError::BadContent(_))));
+        for levels in [
+            json!({"users": {"nobody": 50}}),
+            json!({"users_default": "x"}),
+            json!({"ban": null}),
+            json!({"events": {"m.room.name": 1.5}}),
+            json!({"events": []}),
+        ] {
+            let told = check_power_levels(&content(&levels), false);
+            assert!(matches!(told, Err(RoomError::BadContent(_))), "{levels}");
+        }
+        let text = content(&json!({"kick": " 50", "events": {"m.room.name": "5"}}));
+        assert_eq!(check_power_levels(&text, false), Ok(()));
+        assert!(check_power_levels(&text, true).is_err());
     }
 
     #[test]

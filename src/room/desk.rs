@@ -19,6 +19,7 @@ use belfry_event::{
 use ruma_common::{MilliSecondsSinceUnixEpoch, OwnedRoomId, UserId};
 use ruma_events::{StateEventType, TimelineEventType};
 
+use crate::annotation;
 use crate::change::{Change, Fit, MemberAct, Membership};
 use crate::error::RoomError;
 use crate::rooms::Identity;
@@ -43,6 +44,8 @@ pub(crate) struct Desk {
     /// What the next commit follows.
     pub(crate) known: Known,
     shelf: BTreeMap<EventHash, Shelved>,
+    /// Annotations planned of late: some are not in the database yet.
+    pub(crate) annotations: annotation::Planned,
 }
 
 /// The head that the next commit follows.
@@ -151,6 +154,7 @@ impl Desk {
             working,
             known: Known::New,
             shelf,
+            annotations: annotation::Planned::new(),
         }
     }
 
@@ -170,6 +174,9 @@ impl Desk {
         self.working.shrink(state_bytes_max);
         if self.shelf.len() > SHELF_EVENTS_MAX {
             self.shelf.clear();
+        }
+        if self.annotations.len() > annotation::REMEMBERED_MAX {
+            self.annotations.clear();
         }
     }
 

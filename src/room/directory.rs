@@ -71,7 +71,8 @@ impl Rooms {
     }
 
     /// Takes an alias from its room: for who claimed it, for administrators, and for members who
-    /// may set `m.room.canonical_alias` there. The room's state is left as it is.
+    /// may set `m.room.canonical_alias` there. If the room's canonical alias event names it and the
+    /// account may change that event, it no longer does.
     ///
     /// # Errors
     /// [`RoomError::UnknownAlias`]; [`RoomError::Busy`] if it changed hands meanwhile.
@@ -96,7 +97,7 @@ impl Rooms {
         let mut commit = Commit::synced();
         release_alias(&mut commit, alias, &seen);
         self.0.engine.commit(commit).await?;
-        Ok(())
+        self.unname(rules, account, alias, &row.room).await
     }
 
     /// This server's aliases of the room, by name, at most [`ALIASES_MAX`]: for members, and for

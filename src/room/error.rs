@@ -28,6 +28,15 @@ pub enum RoomError {
     /// `m.room.canonical_alias` names an alias that does not stand for the room.
     #[error("{0} does not stand for this room; give the room the alias first")]
     BadAlias(OwnedRoomAliasId),
+    /// The same user annotated the same event with the same key before.
+    #[error("you have sent this reaction already")]
+    DuplicateAnnotation,
+    /// The event that a subscription is because of is not in the thread.
+    #[error("the event is not in this thread; name one that is")]
+    NotInThread,
+    /// The user unsubscribed after the event that a subscription is because of.
+    #[error("you have left this thread since; subscribe it yourself")]
+    Unsubscribed,
     /// A room that the user is still in, or invited to, cannot be forgotten.
     #[error("leave the room before you forget it")]
     NotLeft,

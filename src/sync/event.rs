@@ -53,6 +53,11 @@ impl RoomEvent {
         self.stored.row.state_before.unwrap_or(Root::EMPTY)
     }
 
+    /// When this server got it, in milliseconds since the Unix epoch.
+    pub(crate) fn received_ts(&self) -> u64 {
+        self.stored.row.received_ts
+    }
+
     /// Whether it is part of the room as clients see it.
     pub(crate) fn is_visible(&self) -> bool {
         self.stored.row.is_visible()

@@ -12,7 +12,7 @@ use serde::{
     de::{Deserializer, IgnoredAny},
 };
 
-use crate::field::FieldPath;
+use crate::{field::FieldPath, relation::Relation};
 
 /// Largest definition, as JSON.
 pub const FILTER_BYTES_MAX: usize = 64 * 1024;
@@ -99,6 +99,11 @@ pub struct RoomEventFilter {
     contains_url: Option<bool>,
     related_by_senders: Option<BTreeSet<String>>,
     related_by_rel_types: Option<BTreeSet<String>>,
+    /// The relation types of a wanted event, and those of none (MSC3874).
+    #[serde(alias = "org.matrix.msc3874.rel_types")]
+    rel_types: Option<BTreeSet<String>>,
+    #[serde(alias = "org.matrix.msc3874.not_rel_types")]
+    not_rel_types: Option<BTreeSet<String>>,
     /// Whether members are shown only where their events are.
     pub(crate) lazy_load_members: bool,
     /// Whether members that the client has seen are shown again.
@@ -164,6 +169,20 @@ impl RoomEventFilter {
         }
     }
 
+    /// Whether the event relates to others as is wanted; one that relates to none is of no type.
+    fn wants_relation(&self, event: &Pdu) -> bool {
+        if self.rel_types.is_none() && self.not_rel_types.is_none() {
+            return true;
+        }
+        match Relation::of(event) {
+            Some(relation) => {
+                let (wanted, unwanted) = (self.rel_types.as_ref(), self.not_rel_types.as_ref());
+                admits(wanted, unwanted, &relation.rel_type)
+            }
+            None => self.rel_types.is_none(),
+        }
+    }
+
     /// How many relations of a wanted event are asked for.
     fn relations_asked(&self) -> usize {
         let count = |list: &Option<BTreeSet<String>>| list.as_ref().map_or(1, BTreeSet::len);
@@ -177,6 +196,7 @@ impl RoomEventFilter {
             && self
                 .contains_url
                 .is_none_or(|wanted| wanted == has_url(event))
+            && self.wants_relation(event)
     }
 }
 
@@ -336,6 +356,18 @@ mod tests {
         assert!(filter.wants_type("m.direct"));
         assert!(!filter.wants_type("m.room.name"));
         assert!(!filter.wants_type("org.example"));
+    }
+
+    #[test]
+    fn relation_types_have_their_drafts_names_too() {
+        for prefix in ["", "org.matrix.msc3874."] {
+            let json = format!("{{\"{prefix}not_rel_types\":[\"m.thread\"]}}");
+            let filter = RoomEventFilter::parse(&json).unwrap();
+            assert!(filter.not_rel_types.unwrap().contains("m.thread"));
+            let json = format!("{{\"{prefix}rel_types\":\"m.thread\"}}");
+            let refused = RoomEventFilter::parse(&json).unwrap_err();
+            assert!(matches!(refused, FilterError::Malformed(_)));
+        }
     }
 
     #[test]

@@ -231,6 +231,7 @@ impl Follower {
         label: &str,
     ) {
         let mut request = MessagesRequest {
+            device_id: None,
             user_id: self.device.request.user_id.clone(),
             room_id: room.clone(),
             from: self.device.request.since.clone(),

@@ -140,9 +140,11 @@ pub use sections::{DeviceLists, Sections};
 pub use sent::{SENT_MAX, SENT_TO_DEVICE_MAX};
 pub use sight::MEMBERSHIP_STEPS_MAX;
 pub use sliding::{
-    CONNECTION_NAME_BYTES_MAX, ExtensionAnswers, Extensions, Hero, LISTS_MAX, ListFilters,
-    ListRequest, REQUIRED_STATE_MAX, RoomDetails, SUBSCRIPTIONS_MAX, Scope, SlidingRequest,
-    SlidingResponse, SlidingRoom, ToDeviceRequest,
+    CONNECTION_NAME_BYTES_MAX, DEPARTURES_MAX, ExtensionAnswers, Extensions, FILTER_NAMES_MAX,
+    Hero, LISTS_MAX, Label, ListFilters, ListRequest, REQUIRED_STATE_MAX, RoomDetails,
+    SUBSCRIPTIONS_ACCEPTED_MAX, SUBSCRIPTIONS_MAX, Scope, Shape, SlidingRequest, SlidingResponse,
+    SlidingRoom, StatePattern, StateSet, THREAD_SUBSCRIPTIONS_MAX, ThreadSubscriptionsRequest,
+    ToDeviceRequest,
 };
 pub use summary::{HERO_CANDIDATES_MAX, HEROES_MAX, Summary};
 pub use sync::{SyncRequest, TIMEOUT_MAX};

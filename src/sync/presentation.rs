@@ -6,11 +6,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use belfry_data::Membership;
+use belfry_data::{Membership, OriginRow};
 use belfry_event::{ClientFormat, EventHash};
 
 use crate::{
     aggregation::Aggregations,
+    erasure::cover,
     error::Fault,
     event::RoomEvent,
     facts::Facts,
@@ -19,6 +20,7 @@ use crate::{
     json::{EventList, Object},
     room_view::RoomView,
     sight::{Eyes, Sight},
+    unsigned::{Origins, write_origin},
 };
 
 /// Events read at once where a whole state is shown.
@@ -111,6 +113,9 @@ impl<'a> Style<'a> {
             let out = object.member("redacted_because");
             self.write_whole(redaction, &Unsigned::default(), out);
         }
+        if let Some(origin) = unsigned.origin {
+            write_origin(origin, &mut object);
+        }
         if let Some(related) = unsigned.related {
             related.write(self, event.hash(), unsigned.nested, &mut object);
         }
@@ -126,6 +131,8 @@ pub(crate) struct Unsigned<'a> {
     /// The same, if the reader may see it.
     replaced: Option<&'a RoomEvent>,
     redacted_because: Option<&'a RoomEvent>,
+    /// The reader's request that made the event.
+    origin: Option<&'a OriginRow>,
     /// What relates to the event, if that is told.
     related: Option<&'a Aggregations>,
     /// Whether the event is itself told of as the end of a thread.
@@ -189,9 +196,13 @@ pub(crate) async fn timeline(
     } else {
         Aggregations::default()
     };
+    let origins = Origins::read(view, eyes, events.iter().map(|(event, _)| event)).await?;
+    let covered = cover(view, eyes, events).await?;
     let mut list = EventList::default();
-    for (event, sight) in events {
+    for (place, (event, sight)) in events.iter().enumerate() {
+        let event = covered.get(&place).unwrap_or(event);
         let unsigned = Unsigned {
+            origin: origins.get(event.hash()),
             membership: Some(sight.membership),
             replaces: sight.replaces,
             replaced: mentioned.get(sight.replaces),

@@ -14,6 +14,7 @@ use crate::{
 
 pub(crate) fn page(user: &UserId, room: &RoomId, direction: Direction) -> MessagesRequest {
     MessagesRequest {
+        device_id: None,
         user_id: user.to_owned(),
         room_id: room.to_owned(),
         from: None,
@@ -35,6 +36,7 @@ fn members_of(user: &UserId, room: &RoomId) -> MembersRequest {
 
 fn context_of(user: &UserId, room: &RoomId, event: &OwnedEventId) -> ContextRequest {
     ContextRequest {
+        device_id: None,
         user_id: user.to_owned(),
         room_id: room.to_owned(),
         event_id: event.clone(),

@@ -6,7 +6,7 @@
 
 use belfry_data::{Membership, Root, StateTuple, TimelinePoint};
 use belfry_event::{Around, EventHash, Standing, Visibility, user_may_see};
-use ruma_common::{OwnedUserId, UserId};
+use ruma_common::{DeviceId, OwnedDeviceId, OwnedUserId, UserId};
 use ruma_events::TimelineEventType;
 use serde_json::value::RawValue;
 
@@ -28,6 +28,7 @@ pub(crate) struct Eyes {
     user: OwnedUserId,
     joined: Joined,
     ignored: Ignored,
+    device: Option<OwnedDeviceId>,
 }
 
 /// Until when the reader was joined.
@@ -78,6 +79,7 @@ impl Eyes {
             user: user.to_owned(),
             joined,
             ignored: Ignored::default(),
+            device: None,
         }
     }
 
@@ -85,6 +87,16 @@ impl Eyes {
     pub(crate) fn ignoring(mut self, ignored: Ignored) -> Self {
         self.ignored = ignored;
         self
+    }
+
+    /// The same, of somebody who reads on this device.
+    pub(crate) fn on(mut self, device: Option<&DeviceId>) -> Self {
+        self.device = device.map(ToOwned::to_owned);
+        self
+    }
+
+    pub(crate) fn device(&self) -> Option<&str> {
+        self.device.as_deref().map(DeviceId::as_str)
     }
 
     pub(crate) fn user(&self) -> &UserId {

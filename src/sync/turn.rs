@@ -119,7 +119,8 @@ impl<'a> Turn<'a> {
     ) -> Result<Timeline, Fault> {
         // A client that has all that came before counts what relates to it by itself.
         let (facts, style) = (self.facts(), self.style().bundling(window.limited));
-        let eyes = &eyes.clone().ignoring(self.ignored.clone());
+        let eyes = eyes.clone().ignoring(self.ignored.clone());
+        let eyes = &eyes.on(self.request.device_id.as_deref());
         Ok(Timeline {
             events: crate::presentation::timeline(view, facts, eyes, style, &window.events).await?,
             limited: window.limited,

@@ -132,6 +132,7 @@ async fn single_events_and_contexts_follow_the_matrix() {
                 let found = server.views.event(user, &room, event).await;
                 assert_eq!(found.is_ok(), sees, "{visibility} {user} {moment}");
                 let context = crate::ContextRequest {
+                    device_id: None,
                     user_id: user.to_owned(),
                     room_id: room.clone(),
                     event_id: event.clone(),

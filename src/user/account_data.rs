@@ -13,6 +13,9 @@ use crate::{Requester, Users, fault::Fault, store::Tries};
 /// Largest content, as JSON.
 pub const ACCOUNT_DATA_BYTES_MAX: usize = 90 * 1024;
 
+/// Pieces of account data of one user, beyond which clients set no new ones.
+pub const ACCOUNT_DATA_MAX: i64 = 10_000;
+
 /// Types that other endpoints write, since the server acts on them.
 const MANAGED: [&str; 2] = ["m.fully_read", "m.push_rules"];
 
@@ -43,6 +46,9 @@ pub enum AccountDataError {
     /// The type is beyond 255 bytes.
     #[error("the type is longer than {EVENT_TYPE_BYTES_MAX} bytes")]
     TypeTooLong,
+    /// Beyond [`ACCOUNT_DATA_MAX`].
+    #[error("you keep {ACCOUNT_DATA_MAX} pieces of account data already; use one of them again")]
+    TooMany,
     /// Beyond [`ACCOUNT_DATA_BYTES_MAX`].
     #[error("the content is larger than {ACCOUNT_DATA_BYTES_MAX} bytes")]
     TooLarge,
@@ -131,6 +137,11 @@ impl Users {
             let snapshot = self.0.store.snapshot().await?;
             let change = UserChange::of(&*snapshot, user_id).await?;
             let mut change = change.ok_or(AccountDataError::NotFound)?;
+            let known = rows::account_data(&*snapshot, user_id, &at.room, event_type).await?;
+            let count = rows::account_data_count(&*snapshot, user_id).await?;
+            if known.is_none() && count >= ACCOUNT_DATA_MAX {
+                return Err(AccountDataError::TooMany);
+            }
             change
                 .put_account_data(&*snapshot, at.clone(), &row)
                 .await?;

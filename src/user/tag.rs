@@ -96,6 +96,16 @@ impl Users {
         if requester.user_id != user_id {
             return Err(TagError::NotYours);
         }
+        self.put_tag(user_id, room, (tag, info)).await
+    }
+
+    /// Sets a tag or removes it; nobody is asked.
+    pub(crate) async fn put_tag(
+        &self,
+        user_id: &UserId,
+        room: &RoomId,
+        (tag, info): (&str, Option<Value>),
+    ) -> Result<(), TagError> {
         let at = AccountDataRef {
             room: room.as_str().into(),
             event_type: EVENT_TYPE.into(),

@@ -10,9 +10,7 @@ use ruma_client_api::{
     room::get_event_by_timestamp::v1 as moment,
     threads::get_threads::v1::{self as threads, IncludeThreads},
 };
-use ruma_common::{
-    MilliSecondsSinceUnixEpoch, OwnedEventId, OwnedRoomId, api::Direction as Dir,
-};
+use ruma_common::{MilliSecondsSinceUnixEpoch, OwnedEventId, OwnedRoomId, api::Direction as Dir};
 
 use super::history::History;
 use crate::{

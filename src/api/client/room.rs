@@ -20,13 +20,17 @@ use serde_json::{
     value::{RawValue, to_raw_value},
 };
 
-use super::directory::is_public;
+use super::{
+    delayed::{self, Wanted},
+    directory::is_public,
+};
 use crate::{
     consent,
-    edge::{Call, Edge},
+    edge::{Call, Edge, JsonText},
     error::{ApiError, EdgeError, Refusal},
     rate::{Limit, Subject},
     state::{About, RoomDoor},
+    wire::Delayable,
 };
 
 /// `POST /createRoom`.
@@ -157,11 +161,24 @@ fn initial_state<T>(events: &[Raw<T>]) -> Result<Vec<InitialState>, ApiError> {
 pub(crate) async fn send(
     door: RoomDoor,
     edge: Edge,
-    call: Call<send::Request>,
-) -> Result<send::Response, ApiError> {
-    charge(&edge, &call.auth)?;
-    let request = call.request;
+    call: Call<Delayable<send::Request>>,
+) -> Result<JsonText, ApiError> {
+    let Delayable { request, delay } = call.request;
     let content = request.body.into_json();
+    if let Some(delay) = delay {
+        let wanted = Wanted {
+            delay_ms: delayed::parse_delay(&delay)?,
+            txn: Some((
+                format!("send/{}/{}", request.room_id, request.event_type),
+                request.txn_id.to_string(),
+            )),
+            room: request.room_id,
+            event: (request.event_type.to_string(), None),
+            content,
+        };
+        return delayed::delay(&door.flows, &edge, call.auth, wanted).await;
+    }
+    charge(&edge, &call.auth)?;
     let kind = TimelineEventType::from(request.event_type.to_string());
     let scope = format!("send/{}/{kind}", request.room_id);
     let change = if kind == TimelineEventType::RoomRedaction {
@@ -171,24 +188,38 @@ pub(crate) async fn send(
     };
     let txn = txn(&call.auth, scope, request.txn_id.as_str());
     let sent = door.act(&call.auth, &request.room_id, change, Some(txn));
-    Ok(send::Response::new(sent.await?))
+    Ok(sent_as(&sent.await?))
 }
 
 /// `PUT /rooms/{roomId}/state/{eventType}/{stateKey}`.
 pub(crate) async fn send_state(
     door: RoomDoor,
     edge: Edge,
-    call: Call<send_state::Request>,
-) -> Result<send_state::Response, ApiError> {
+    call: Call<Delayable<send_state::Request>>,
+) -> Result<JsonText, ApiError> {
+    let Delayable { request, delay } = call.request;
+    if let Some(delay) = delay {
+        let wanted = Wanted {
+            delay_ms: delayed::parse_delay(&delay)?,
+            txn: None,
+            room: request.room_id,
+            event: (request.event_type.to_string(), Some(request.state_key)),
+            content: request.body.into_json(),
+        };
+        return delayed::delay(&door.flows, &edge, call.auth, wanted).await;
+    }
     charge(&edge, &call.auth)?;
-    let request = call.request;
     let change = Change::State {
         kind: TimelineEventType::from(request.event_type.to_string()),
         state_key: request.state_key,
         content: request.body.into_json(),
     };
     let sent = door.act(&call.auth, &request.room_id, change, None);
-    Ok(send_state::Response::new(sent.await?))
+    Ok(sent_as(&sent.await?))
+}
+
+fn sent_as(event: &EventId) -> JsonText {
+    JsonText(json!({"event_id": event}).to_string())
 }
 
 /// `PUT /rooms/{roomId}/redact/{eventId}/{txnId}`.

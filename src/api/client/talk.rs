@@ -27,7 +27,8 @@ impl<'a> Talker<'a> {
         self.person.user_id.as_str()
     }
 
-    async fn ask(&self, method: Method, path: &str, body: &Value) -> (u16, Value) {
+    /// Status and body.
+    pub(super) async fn ask(&self, method: Method, path: &str, body: &Value) -> (u16, Value) {
         let path = format!("/_matrix/client/{path}");
         let token = Some(self.person.token.as_str());
         let body = if body.is_null() {

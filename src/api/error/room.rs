@@ -20,6 +20,9 @@ impl From<RoomError> for ApiError {
             E::UnknownRoom | E::UnknownEvent | E::UnknownAlias => (S::NOT_FOUND, K::NotFound),
             E::AliasTaken => (S::CONFLICT, K::Unknown),
             E::BadAlias(_) => (S::BAD_REQUEST, K::BadAlias),
+            E::DuplicateAnnotation => (S::BAD_REQUEST, K::DuplicateAnnotation),
+            E::NotInThread => return draft(S::BAD_REQUEST, "NOT_IN_THREAD", text),
+            E::Unsubscribed => return draft(S::CONFLICT, "CONFLICTING_UNSUBSCRIPTION", text),
             E::NotLeft => (S::BAD_REQUEST, K::Unknown),
             E::UnsupportedVersion(_) => (S::BAD_REQUEST, K::UnsupportedRoomVersion),
             E::IncompatibleVersion(version) => {
@@ -41,4 +44,12 @@ impl From<RoomError> for ApiError {
         };
         Refusal::new(status, kind, text).into()
     }
+}
+
+/// An error that only the draft about subscriptions of threads has (MSC4306).
+fn draft(status: S, name: &str, text: String) -> ApiError {
+    let errcode = format!("IO.ELEMENT.MSC4306.M_{name}");
+    // The kind is told by its own name, over which this one is written.
+    let refusal = Refusal::new(status, K::Unknown, text);
+    refusal.with("errcode", errcode).into()
 }

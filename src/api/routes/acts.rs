@@ -1,14 +1,19 @@
 //! The part of the table about what people do in rooms, to rooms and about rooms beside talking.
 
 use crate::{
-    client::{knock, membership, openid, report, tag, thirdparty, upgrade, voip, well_known},
+    client::{
+        delayed, knock, membership, openid, report, subscription, tag, thirdparty, upgrade, voip,
+        well_known,
+    },
     edge::{Routes, Rule},
+    notice,
     state::Api,
 };
 
 pub(super) fn add(routes: Routes<Api>) -> Routes<Api> {
     let routes = about_the_server(routes);
     let routes = lookups(routes);
+    let routes = drafts(routes);
     routes
         .serve(Rule::NONE, membership::forget)
         .serve(Rule::OPTIONAL, knock::knock)
@@ -27,6 +32,20 @@ fn about_the_server(routes: Routes<Api>) -> Routes<Api> {
         .serve(Rule::NONE, well_known::support)
         .serve(Rule::NONE, voip::turn_server)
         .serve(Rule::OPTIONAL, openid::request_token)
+}
+
+fn drafts(routes: Routes<Api>) -> Routes<Api> {
+    routes
+        .serve(Rule::FORM, delayed::schedule)
+        .serve(Rule::OPTIONAL, delayed::act)
+        .serve(Rule::FORM, delayed::old_act)
+        .serve(Rule::NONE, delayed::look)
+        .serve(Rule::NONE, delayed::look_at_all)
+        .serve(Rule::OPTIONAL, subscription::subscribe)
+        .serve(Rule::NONE, subscription::unsubscribe)
+        .serve(Rule::NONE, subscription::get)
+        .serve(Rule::FORM, notice::send)
+        .serve(Rule::FORM, notice::send_once)
 }
 
 fn lookups(routes: Routes<Api>) -> Routes<Api> {

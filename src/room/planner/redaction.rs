@@ -14,6 +14,7 @@ use crate::change::Change;
 use crate::desk::{Desk, Stop};
 use crate::error::RoomError;
 use crate::job::Append;
+use crate::redacting::KEPT;
 
 impl Planner<'_> {
     /// The event that a redaction takes the content of; `None` for what is no redaction.
@@ -39,6 +40,10 @@ impl Planner<'_> {
         let event = stored
             .pdu(desk.rules)
             .map_err(|error| RoomError::Fault(error.to_string()))?;
+        if KEPT.contains(&&*event.event_type().to_string()) {
+            let text = "what the room rests on is not redacted; send other state instead";
+            return Ok(Err(RoomError::Forbidden(text.to_owned())));
+        }
         let powers = ["m.room.create", "m.room.power_levels"];
         let tuples = powers
             .into_iter()

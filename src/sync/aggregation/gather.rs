@@ -8,7 +8,7 @@ use belfry_event::EventHash;
 
 use super::{Aggregations, REFERENCES_MAX, REFERENCES_PER_PAGE_MAX, thread::Threads};
 use crate::{
-    error::Fault, event::RoomEvent, facts::Facts, relation::Relation, room_view::RoomView,
+    erasure::cover, error::Fault, event::RoomEvent, facts::Facts, relation::Relation, room_view::RoomView,
     sight::Eyes,
 };
 
@@ -66,9 +66,12 @@ impl Aggregations {
         let events = view.events(&unknown).await?;
         let sights = eyes.look(view, facts, &events).await?;
         let seen = events.into_iter().zip(sights);
-        let seen = seen
-            .filter(|(_, sight)| sight.visible)
-            .map(|(event, _)| event);
+        let seen: Vec<_> = seen.filter(|(_, sight)| sight.visible).collect();
+        let covered = cover(view, eyes, &seen).await?;
+        let seen = seen.into_iter().enumerate();
+        // What is not to be read is no news of an event.
+        let seen = seen.filter(|(place, _)| !covered.contains_key(place));
+        let seen = seen.map(|(_, (event, _))| event);
         let told = seen.filter(|event| {
             event.redacted_by().is_none() && !eyes.ignored().holds(event.pdu.sender())
         });

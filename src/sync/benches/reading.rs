@@ -130,6 +130,7 @@ async fn page_us(events: usize) -> f64 {
     let room = bench.room().await;
     bench.append(&room, events, message).await;
     let request = MessagesRequest {
+        device_id: None,
         user_id: user(0),
         room_id: room,
         from: None,

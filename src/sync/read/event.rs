@@ -1,7 +1,7 @@
 //! `GET /rooms/{roomId}/event/{eventId}`: one event.
 
 use belfry_event::EventHash;
-use ruma_common::{EventId, RoomId, UserId};
+use ruma_common::{DeviceId, EventId, RoomId, UserId};
 
 use super::access::{Entered, enter};
 use crate::{
@@ -25,13 +25,28 @@ impl Views {
         room: &RoomId,
         event: &EventId,
     ) -> Result<String, ViewError> {
+        self.event_on(None, user, room, event).await
+    }
+
+    /// The same for a device, which is told its own transaction IDs.
+    ///
+    /// # Errors
+    /// As [`Self::event`].
+    pub async fn event_on(
+        &self,
+        device: Option<&DeviceId>,
+        user: &UserId,
+        room: &RoomId,
+        event: &EventId,
+    ) -> Result<String, ViewError> {
         let shared = &*self.0;
         shared
             .read(|snapshot| async move {
                 let snapshot = &*snapshot;
                 let entered = enter(snapshot, user, room).await;
                 let mut entered = entered.map_err(not_found)?;
-                entered.eyes = entered.eyes.ignoring(Ignored::of(snapshot, user).await?);
+                let ignored = Ignored::of(snapshot, user).await?;
+                entered.eyes = entered.eyes.ignoring(ignored).on(device);
                 let found = find(&mut entered, &shared.facts, event).await?;
                 let Entered { view, eyes, .. } = &mut entered;
                 let style = Style::full(shared.now_ms());

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use belfry_data::{RelationRow, TimelinePoint};
 use belfry_event::EventHash;
-use ruma_common::{OwnedEventId, OwnedRoomId, OwnedUserId};
+use ruma_common::{OwnedDeviceId, OwnedEventId, OwnedRoomId, OwnedUserId};
 
 use super::{
     access::{Entered, enter},
@@ -45,6 +45,8 @@ const PARENTS_AT_ONCE: usize = 500;
 pub struct RelationsRequest {
     /// Who asks.
     pub user_id: OwnedUserId,
+    /// On which device: it is told its own transaction IDs.
+    pub device_id: Option<OwnedDeviceId>,
     /// Which room.
     pub room_id: OwnedRoomId,
     /// Which event.
@@ -113,6 +115,7 @@ impl Views {
             let mut entered = entered.map_err(not_found)?;
             let ignored = Ignored::of(snapshot, &request.user_id).await?;
             entered.eyes = entered.eyes.ignoring(ignored);
+            entered.eyes = entered.eyes.on(request.device_id.as_deref());
             shared.relations_page(entered, request).await
         });
         page.await

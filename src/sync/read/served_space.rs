@@ -3,7 +3,7 @@
 //! It exists so that a server is told of no room that none of its users could join or read. It knows
 //! nothing of rooms that this server is not in: the other one asks elsewhere.
 
-use belfry_data::{CurrentCursor, Membership, Snapshot, RoomReader};
+use belfry_data::{CurrentCursor, Membership, RoomReader, Snapshot};
 use ruma_common::{RoomId, ServerName};
 
 use super::{
@@ -140,7 +140,10 @@ async fn has_users(
     }
     let mut cursor: Option<CurrentCursor> = None;
     for _ in 0..MEMBERS_MAX / MEMBERS_AT_ONCE {
-        let page = reader.current(&head).members(cursor, MEMBERS_AT_ONCE).await?;
+        let page = reader
+            .current(&head)
+            .members(cursor, MEMBERS_AT_ONCE)
+            .await?;
         let found = page.members.iter().any(|member| {
             member.user_id.server_name() == server && memberships.contains(&member.membership)
         });

@@ -163,7 +163,9 @@ impl FarRoom {
             room_type: text("room_type"),
             // The spec: rooms of which it is not said are public.
             join_rule: text("join_rule").unwrap_or_else(|| "public".to_owned()),
-            allowed_room_ids: allowed.take(super::room_summary::ALLOWED_ROOMS_MAX).collect(),
+            allowed_room_ids: allowed
+                .take(super::room_summary::ALLOWED_ROOMS_MAX)
+                .collect(),
             guest_can_join: truth("guest_can_join"),
             world_readable: truth("world_readable"),
             encryption: text("encryption"),

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use belfry_data::{Snapshot, Stamp};
 use belfry_event::EventHash;
-use ruma_common::{OwnedRoomId, OwnedUserId};
+use ruma_common::{OwnedDeviceId, OwnedRoomId, OwnedUserId};
 
 use super::access::{Access, Entered, enter};
 use crate::{
@@ -40,6 +40,8 @@ const THREAD: &str = "m.thread";
 pub struct ThreadsRequest {
     /// Who asks.
     pub user_id: OwnedUserId,
+    /// On which device: it is told its own transaction IDs.
+    pub device_id: Option<OwnedDeviceId>,
     /// Which room.
     pub room_id: OwnedRoomId,
     /// Only those that the user wrote in, or began.
@@ -100,6 +102,7 @@ impl Views {
             let mut entered = enter(snapshot, &request.user_id, &request.room_id).await?;
             let ignored = Ignored::of(snapshot, &request.user_id).await?;
             entered.eyes = entered.eyes.ignoring(ignored);
+            entered.eyes = entered.eyes.on(request.device_id.as_deref());
             shared.threads_page(snapshot, entered, request).await
         });
         page.await
