@@ -10,8 +10,8 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// Bytes of a [`BlobId`].
 pub const HASH_BYTES: usize = 32;
-/// Most bytes of one answer of [`Blob::read`].
-pub const READ_BYTES_MAX: usize = 256 << 10;
+/// Most bytes of one answer of [`Blob::read`]: what one reader costs in memory, twice over.
+pub const READ_BYTES_MAX: usize = 64 << 10;
 /// Most identifiers of one answer of [`Blobs::list`].
 pub const LIST_MAX: usize = 1_000;
 

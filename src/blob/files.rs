@@ -106,11 +106,12 @@ impl Blobs for Files {
 
     fn open(&self, id: BlobId) -> BoxFuture<'_, Result<Option<Box<dyn Blob>>, BlobError>> {
         Box::pin(async move {
-            let file = match tokio::fs::File::open(self.0.place(id)).await {
+            let mut file = match tokio::fs::File::open(self.0.place(id)).await {
                 Ok(file) => file,
                 Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
                 Err(error) => return Err(error.into()),
             };
+            file.set_max_buf_size(READ_BYTES_MAX);
             let bytes = file.metadata().await?.len();
             let open = Open { file, bytes, at: 0 };
             Ok(Some(Box::new(open) as Box<dyn Blob>))

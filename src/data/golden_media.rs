@@ -4,11 +4,13 @@ use ruma_common::{server_name, user_id};
 
 use crate::{
     column::{ServerKey, UserKey},
+    copy::{COPIED_BYTES_ROWS, COPY, COPY_ORDER, CopyRow},
     golden_tests::{Sample, sample},
     media::{
         BLOB_USE, MEDIA, MediaRow, RESERVATION, RESERVED_BY, ReservationRow, THUMBNAIL,
         ThumbnailRow, UPLOADED_BYTES_ROWS,
     },
+    preview::{PREVIEW, PreviewRow},
 };
 
 pub(crate) fn samples() -> Vec<Sample> {
@@ -33,17 +35,29 @@ pub(crate) fn samples() -> Vec<Sample> {
         user: user_id!("@alice:a.org").to_owned(),
         expires_age_ms: 300,
     };
+    let copy = CopyRow {
+        bytes: 300,
+        used_age_ms: 300,
+    };
+    let preview = PreviewRow {
+        json: "{}".into(),
+        expires_age_ms: 300,
+    };
     let id = || "m".to_owned();
     vec![
         sample(&MEDIA, &(server.clone(), id()), &media),
         sample(&BLOB_USE, &([1; 32], "a.org/m/".to_owned()), &()),
         sample(
             &THUMBNAIL,
-            &(server, id(), "96x96-crop".to_owned()),
+            &(server.clone(), id(), "96x96-crop".to_owned()),
             &thumbnail,
         ),
         sample(&RESERVATION, &(id(),), &reservation),
         sample(&RESERVED_BY, &(alice.clone(), id()), &()),
         sample(&UPLOADED_BYTES_ROWS, &(alice,), &300),
+        sample(&COPY, &(server.clone(), id()), &copy),
+        sample(&COPY_ORDER, &(300, server, id()), &()),
+        sample(&COPIED_BYTES_ROWS, &(), &300),
+        sample(&PREVIEW, &([3; 16],), &preview),
     ]
 }

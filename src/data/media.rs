@@ -38,12 +38,12 @@ impl MediaKey {
         }
     }
 
-    fn columns(&self) -> (ServerKey, String) {
+    pub(crate) fn columns(&self) -> (ServerKey, String) {
         (ServerKey(self.server.clone()), self.id.clone())
     }
 
     /// What refers to a blob: the file itself, or one of its thumbnails.
-    fn referrer(&self, variant: &str) -> String {
+    pub(crate) fn referrer(&self, variant: &str) -> String {
         format!("{}/{}/{variant}", self.server, self.id)
     }
 }
@@ -211,6 +211,11 @@ pub async fn thumbnail(
     THUMBNAIL
         .get(snapshot, &(server, id, variant.to_owned()))
         .await
+}
+
+/// The commit applies only if the file is as it was seen.
+pub fn check_media(commit: &mut Commit, key: &MediaKey, seen: &MediaRow) {
+    MEDIA.check_equals(commit, &key.columns(), Some(seen));
 }
 
 /// Keeps a thumbnail. Whoever made the same one at the same time made the same bytes.

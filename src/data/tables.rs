@@ -35,6 +35,7 @@ use crate::{
     note::{NOTE, NOTE_ORDER, ROOM_BRIEF},
     notice::NOTICE_ROOM,
     openid::OPENID_TOKEN,
+    partner::PARTNER,
     origin::EVENT_ORIGIN,
     presence::PRESENCE,
     preview::PREVIEW,
@@ -193,7 +194,7 @@ pub(crate) static INBOUND_TXN: Table<(ServerKey, [u8; DIGEST_BYTES]), InboundTxn
     Table::new(ground(24, "inbound_txn", Shape::Point, Cold));
 
 /// How many tables there are.
-pub(crate) const TABLES: usize = 111;
+pub(crate) const TABLES: usize = 112;
 
 static KEYSPACES: [Keyspace; TABLES] = [
     *META.space(),
@@ -296,6 +297,7 @@ static KEYSPACES: [Keyspace; TABLES] = [
     *tracked::DEVICE_DUE.space(),
     *tracked::TRACKED_LIST.space(),
     *tracked::TRACKED_DEVICE.space(),
+    *PARTNER.space(),
     *PUSH_PLACE.space(),
     *MEDIA.space(),
     *BLOB_USE.space(),

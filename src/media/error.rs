@@ -1,5 +1,7 @@
 //! What media refuse, and what can go wrong through nobody's doing.
 
+use std::time::Duration;
+
 use belfry_blob::BlobError;
 use belfry_data::{CommitError, ReadError};
 use belfry_env::PoolError;
@@ -44,6 +46,27 @@ pub enum MediaError {
     /// More is asked for than the server takes on.
     #[error("too many pictures are waiting; try again in a moment")]
     Busy,
+    /// Another server's file is larger than this one fetches.
+    #[error("the file of that server is too large for this one")]
+    OriginTooLarge,
+    /// Another server's file does not come. The text is the operator's.
+    #[error("the file's server does not send it; try again later")]
+    OriginFailed(String),
+    /// Too much was fetched for one user; how long until there is more.
+    #[error("you have had too much fetched from other servers; try again later")]
+    Spent(Duration),
+    /// Not a URL that a preview can be of.
+    #[error("{0}")]
+    BadUrl(&'static str),
+    /// Previews of that site are not wanted here.
+    #[error("previews of that site are not shown here")]
+    UrlDenied,
+    /// There are no previews on this server.
+    #[error("this server shows no previews")]
+    NoPreviews,
+    /// The page does not come. The text is the operator's: it would tell about our own network.
+    #[error("the page cannot be fetched")]
+    PageFailed(String),
     /// Policy forbids it.
     #[error("{0}")]
     Denied(Denial),

@@ -26,6 +26,20 @@ impl File {
         Ok(self.blob.read(at, limit).await?)
     }
 
+    /// Its first bytes, at most so many.
+    pub(crate) async fn head(&mut self, bytes_max: usize) -> Result<Vec<u8>, MediaError> {
+        let mut head = Vec::new();
+        while head.len() < bytes_max {
+            let at = u64::try_from(head.len()).unwrap_or(u64::MAX);
+            let piece = self.read(at, bytes_max - head.len()).await?;
+            if piece.is_empty() {
+                break;
+            }
+            head.extend_from_slice(&piece);
+        }
+        Ok(head)
+    }
+
     /// All of it.
     pub(crate) async fn whole(&mut self) -> Result<Vec<u8>, MediaError> {
         let bytes = usize::try_from(self.bytes()).unwrap_or(usize::MAX);

@@ -1,27 +1,15 @@
 //! What only the inside shows: blobs without a row are removed, and only those.
 
-use std::sync::Arc;
-
-use belfry_blob::{Blobs, MemoryBlobs};
-use belfry_env::{Env, SimulatedWall};
-use belfry_kv::Memory;
+use belfry_blob::{Blobs as _, MemoryBlobs};
 use belfry_policy::{Account, MEMBER, Rules, Standing};
 use bytes::Bytes;
-use ruma_common::{owned_server_name, user_id};
+use ruma_common::user_id;
 
-use crate::{Label, Media, MediaOptions};
+use crate::{Label, Media, Ports, fixture::World};
 
 fn repository() -> (Media, MemoryBlobs) {
-    let env = Env::simulated(1, &SimulatedWall::at(0));
-    let blobs = MemoryBlobs::default();
-    let options = MediaOptions {
-        server_name: owned_server_name!("hs1"),
-        upload_bytes_max: 1 << 20,
-        user_bytes_max: None,
-    };
-    let engine = Arc::new(Memory::default());
-    let media = Media::new(engine, Arc::new(blobs.clone()), &env, options);
-    (media, blobs)
+    let world = World::new(Ports::default());
+    (world.media, world.blobs)
 }
 
 async fn upload(media: &Media, content: &'static [u8]) {

@@ -4,7 +4,7 @@ use image::{DynamicImage, GenericImageView as _, ImageFormat, Rgb, RgbImage, Rgb
 
 use crate::{
     error::MediaError,
-    picture::{Method, Size, make},
+    picture::{self, Made, Method, Order, Size},
 };
 
 const BOMB: &[u8] = include_bytes!("../../tests/data/media/bomb_30000x30000.png");
@@ -15,6 +15,15 @@ fn size(width: u32, height: u32, method: Method) -> Size {
         height,
         method,
     }
+}
+
+fn ordered(source: &[u8], size: Size, moving: bool) -> Result<Option<Made>, MediaError> {
+    let late = &|| false;
+    picture::make(source, Order { size, moving, late })
+}
+
+fn make(source: &[u8], size: Size) -> Result<Option<Made>, MediaError> {
+    ordered(source, size, false)
 }
 
 fn written(picture: &DynamicImage, format: ImageFormat) -> Vec<u8> {
@@ -146,15 +155,110 @@ fn broken_pictures_are_refused() {
 #[test]
 fn sizes_asked_for_are_met_by_one_of_a_few() {
     let cases = [
-        (size(1, 1, Method::Crop), (32, 32)),
-        (size(33, 10, Method::Crop), (96, 96)),
-        (size(5_000, 5_000, Method::Crop), (320, 320)),
-        (size(321, 10, Method::Scale), (640, 480)),
-        (size(9_999, 1, Method::Scale), (1_600, 1_200)),
+        (size(1, 1, Method::Crop), Some((32, 32))),
+        (size(33, 10, Method::Crop), Some((96, 96))),
+        (size(641, 641, Method::Crop), None),
+        (size(321, 10, Method::Scale), Some((640, 480))),
+        (size(9_999, 1, Method::Scale), None),
     ];
     for (asked, expected) in cases {
         let made = asked.to_make();
-        assert_eq!((made.width, made.height), expected, "{asked:?}");
-        assert_eq!(made.method, asked.method);
+        assert_eq!(
+            made.map(|made| (made.width, made.height)),
+            expected,
+            "{asked:?}"
+        );
+        assert!(made.is_none_or(|made| made.method == asked.method));
     }
+}
+
+/// A picture that blinks: frames of red and blue, a tenth of a second each.
+fn blinking(width: u32, height: u32, frames: u32) -> Vec<u8> {
+    use image::{Delay, Frame, codecs::gif::GifEncoder};
+    let mut gif = Vec::new();
+    let mut encoder = GifEncoder::new_with_speed(&mut gif, 30);
+    for number in 0..frames {
+        let colour = if number % 2 == 0 {
+            [255, 0, 0, 255]
+        } else {
+            [0, 0, 255, 255]
+        };
+        let picture = RgbaImage::from_pixel(width, height, Rgba(colour));
+        let delay = Delay::from_numer_denom_ms(100, 1);
+        let frame = Frame::from_parts(picture, 0, 0, delay);
+        encoder.encode_frame(frame).unwrap();
+    }
+    drop(encoder);
+    gif
+}
+
+fn frames(gif: &[u8]) -> Vec<image::Frame> {
+    use image::{AnimationDecoder as _, codecs::gif::GifDecoder};
+    let decoder = GifDecoder::new(std::io::Cursor::new(gif)).unwrap();
+    decoder.into_frames().collect_frames().unwrap()
+}
+
+#[test]
+fn what_moves_goes_on_moving_if_that_is_wanted() {
+    let source = blinking(400, 300, 4);
+    let size = size(320, 240, Method::Scale);
+    let moving = ordered(&source, size, true).unwrap().unwrap();
+    assert_eq!(moving.content_type, "image/gif");
+    let shown = frames(&moving.content);
+    assert_eq!(shown.len(), 4);
+    assert_eq!(shown[0].buffer().dimensions(), (320, 240));
+    assert_eq!(shown[1].delay().numer_denom_ms(), (100, 1));
+    let (first, second) = (
+        shown[0].buffer().get_pixel(9, 9),
+        shown[1].buffer().get_pixel(9, 9),
+    );
+    assert!(first[0] > 200 && second[2] > 200, "{first:?} {second:?}");
+    let still = ordered(&source, size, false).unwrap().unwrap();
+    assert_eq!(
+        image::guess_format(&still.content).unwrap(),
+        ImageFormat::Png
+    );
+}
+
+#[test]
+fn a_small_picture_that_moves_rests_unless_it_is_to_move() {
+    let source = blinking(30, 20, 3);
+    let size = size(320, 240, Method::Scale);
+    assert_eq!(ordered(&source, size, true), Ok(None));
+    let still = ordered(&source, size, false).unwrap().unwrap();
+    let shown = image::load_from_memory(&still.content).unwrap();
+    assert_eq!(
+        (shown.dimensions(), still.content_type),
+        ((30, 20), "image/png")
+    );
+}
+
+#[test]
+fn one_frame_is_no_animation() {
+    let source = blinking(400, 300, 1);
+    let made = ordered(&source, size(320, 240, Method::Scale), true)
+        .unwrap()
+        .unwrap();
+    assert_eq!(made.content_type, "image/png");
+}
+
+#[test]
+fn an_animation_that_takes_too_long_rests() {
+    let source = blinking(400, 300, 4);
+    let order = Order {
+        size: size(320, 240, Method::Scale),
+        moving: true,
+        late: &|| true,
+    };
+    let made = picture::make(&source, order).unwrap().unwrap();
+    assert_eq!(made.content_type, "image/png");
+}
+
+#[test]
+fn an_animation_of_many_frames_rests() {
+    let source = blinking(100, 100, 501);
+    let made = ordered(&source, size(96, 96, Method::Crop), true)
+        .unwrap()
+        .unwrap();
+    assert_eq!(made.content_type, "image/png");
 }

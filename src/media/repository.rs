@@ -5,23 +5,28 @@ use std::{sync::Arc, time::Duration};
 use belfry_blob::{BlobId, Blobs};
 use belfry_data::{
     Engine, Snapshot,
-    media::{MediaKey, media, reservation},
+    media::{MediaKey, MediaRow, media, reservation},
 };
-use belfry_env::{Env, Pool, PoolLimits};
+use belfry_env::Env;
 use belfry_policy::{Account, Action, Decision, Request, Requester, Rules, decide};
 use ruma_common::{OwnedServerName, ServerName};
-use tokio::sync::{RwLock, watch};
+use tokio::sync::{RwLock, Semaphore, watch};
 
-use crate::{error::MediaError, file::File, name::Label};
+use crate::{
+    allowance::Allowance,
+    copies::{Asking, CopyOptions, FETCHES_MAX},
+    error::MediaError,
+    file::File,
+    flight::Flights,
+    name::Label,
+    origin::{Origin, Web},
+    preview::{PreviewOptions, Previewer},
+    studio::Studio,
+    thumbnail::{Outcome, Place},
+};
 
 /// Longest wait for a file that has not been uploaded yet.
 pub const WAIT_MAX: Duration = Duration::from_mins(1);
-/// Pictures decoded at once, and how many may wait for it.
-const PICTURES: PoolLimits = PoolLimits {
-    running_max: 2,
-    waiting_max: 64,
-};
-
 /// What the operator chooses.
 #[derive(Debug, Clone)]
 pub struct MediaOptions {
@@ -31,6 +36,40 @@ pub struct MediaOptions {
     pub upload_bytes_max: u64,
     /// What one user may upload all together, in bytes; `None` for as much as the disk holds.
     pub user_bytes_max: Option<u64>,
+    /// Other servers' files.
+    pub copies: CopyOptions,
+    /// Previews of pages; `None` for no previews.
+    pub previews: Option<PreviewOptions>,
+}
+
+/// The way to other machines. What is absent is not asked.
+#[derive(Clone, Default)]
+pub struct Ports {
+    /// Other servers' files.
+    pub origin: Option<Arc<dyn Origin>>,
+    /// Pages of the web.
+    pub web: Option<Arc<dyn Web>>,
+}
+
+/// A file that somebody wants.
+#[derive(Debug, Clone, Copy)]
+pub struct Wanted<'a> {
+    /// Whose it is.
+    pub server: &'a ServerName,
+    /// The media ID.
+    pub id: &'a str,
+    /// How long to wait for a file that has not been uploaded yet; at most [`WAIT_MAX`] counts.
+    pub wait: Duration,
+    /// Who wants it, for limits: a user, a network, a server.
+    pub asker: &'a str,
+    /// Whether and for whom another server may be asked for it.
+    pub fetch: Option<Asking<'a>>,
+}
+
+impl Wanted<'_> {
+    pub(crate) fn key(&self) -> MediaKey {
+        MediaKey::new(self.server, self.id)
+    }
 }
 
 /// The media repository of one server. Cheap to clone.
@@ -42,7 +81,13 @@ pub(crate) struct Shared {
     pub(crate) blobs: Arc<dyn Blobs>,
     pub(crate) env: Env,
     pub(crate) options: MediaOptions,
-    pub(crate) pictures: Pool,
+    pub(crate) origin: Option<Arc<dyn Origin>>,
+    pub(crate) previewer: Option<Previewer>,
+    pub(crate) studio: Studio,
+    pub(crate) allowance: Allowance,
+    pub(crate) fetches: Flights<MediaKey, Result<(), MediaError>>,
+    pub(crate) fetch_places: Semaphore,
+    pub(crate) thumbnails: Flights<Place, Result<Outcome, MediaError>>,
     /// Changes whenever a reserved file has come.
     pub(crate) arrivals: watch::Sender<u64>,
     /// Held for reading from before a blob is finished until its row is committed, and for writing
@@ -59,18 +104,36 @@ impl std::fmt::Debug for Media {
 }
 
 impl Media {
-    /// A repository over these rows and blobs.
+    /// A repository over these rows and blobs that asks nobody else.
     pub fn new(
         engine: Arc<dyn Engine>,
         blobs: Arc<dyn Blobs>,
         env: &Env,
         options: MediaOptions,
     ) -> Self {
+        Self::with_ports(engine, blobs, env, options, Ports::default())
+    }
+
+    /// A repository that also has what others have.
+    pub fn with_ports(
+        engine: Arc<dyn Engine>,
+        blobs: Arc<dyn Blobs>,
+        env: &Env,
+        options: MediaOptions,
+        ports: Ports,
+    ) -> Self {
+        let previews = options.previews.clone().zip(ports.web);
         Self(Arc::new(Shared {
             engine,
             blobs,
+            previewer: previews.map(|(options, web)| Previewer::new(options, web, &env.tasks)),
             options,
-            pictures: env.tasks.pool("pictures", PICTURES),
+            origin: ports.origin,
+            studio: Studio::new(&env.tasks),
+            allowance: Allowance::default(),
+            fetches: Flights::default(),
+            fetch_places: Semaphore::new(FETCHES_MAX),
+            thumbnails: Flights::default(),
             env: env.clone(),
             arrivals: watch::Sender::new(0),
             publishing: RwLock::new(()),
@@ -98,19 +161,26 @@ impl Media {
         }
     }
 
-    /// A file of any server that this one has. Waits for one whose ID is reserved, at most `wait`
-    /// and at most [`WAIT_MAX`].
-    pub async fn open(
-        &self,
-        server: &ServerName,
-        id: &str,
-        wait: Duration,
-    ) -> Result<File, MediaError> {
-        let key = MediaKey::new(server, id);
+    /// A file of any server. One whose ID is reserved is waited for; one of another server is
+    /// fetched, if it may be.
+    pub async fn open(&self, wanted: &Wanted<'_>) -> Result<File, MediaError> {
+        let key = wanted.key();
+        if key.server == self.0.options.server_name {
+            return self.open_own(&key, wanted.wait).await;
+        }
+        match self.find(&key).await {
+            Err(MediaError::NotFound) if wanted.fetch.is_some() => {}
+            found => return found,
+        }
+        self.fetch(&key, None, wanted).await?;
+        self.find(&key).await
+    }
+
+    async fn open_own(&self, key: &MediaKey, wait: Duration) -> Result<File, MediaError> {
         let mut arrivals = self.0.arrivals.subscribe();
         let come = async {
             loop {
-                match self.find(&key).await {
+                match self.find(key).await {
                     Err(MediaError::NotYetUploaded) => {}
                     found => return found,
                 }
@@ -127,14 +197,10 @@ impl Media {
         }
     }
 
-    async fn find(&self, key: &MediaKey) -> Result<File, MediaError> {
+    pub(crate) async fn find(&self, key: &MediaKey) -> Result<File, MediaError> {
         let snapshot = self.snapshot().await?;
         if let Some(row) = media(&*snapshot, key).await? {
-            let label = Label {
-                content_type: row.content_type,
-                filename: row.filename,
-            };
-            return self.open_blob(BlobId(row.blob), label).await;
+            return self.open_row(key, row).await;
         }
         let own = key.server == self.0.options.server_name;
         let reserved = if own {
@@ -147,6 +213,24 @@ impl Media {
             Some(row) if row.expires_age_ms > now => Err(MediaError::NotYetUploaded),
             _ => Err(MediaError::NotFound),
         }
+    }
+
+    async fn open_row(&self, key: &MediaKey, row: MediaRow) -> Result<File, MediaError> {
+        let is_copy = row.uploader.is_none();
+        let label = Label {
+            content_type: row.content_type,
+            filename: row.filename,
+        };
+        let opened = self.open_blob(BlobId(row.blob), label).await;
+        if !is_copy {
+            return opened;
+        }
+        if opened.is_err() && media(&*self.snapshot().await?, key).await?.is_none() {
+            // It was dropped between the row and the blob.
+            return Err(MediaError::NotFound);
+        }
+        self.note_use(key).await?;
+        opened
     }
 
     pub(crate) async fn open_blob(&self, id: BlobId, label: Label) -> Result<File, MediaError> {

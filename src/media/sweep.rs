@@ -31,7 +31,8 @@ impl Media {
         Ok((after, removed))
     }
 
-    async fn sweep_page(&self, ids: &[BlobId]) -> Result<usize, MediaError> {
+    /// Removes those of these blobs that nothing refers to. At most [`belfry_blob::LIST_MAX`].
+    pub(crate) async fn sweep_page(&self, ids: &[BlobId]) -> Result<usize, MediaError> {
         // Nobody is between blob and row while this is held.
         let _alone = self.0.publishing.write().await;
         let snapshot = self.snapshot().await?;

@@ -135,11 +135,11 @@ impl Media {
         }
     }
 
-    fn new_id(&self) -> String {
+    pub(crate) fn new_id(&self) -> String {
         self.0.env.random.token(ID_CHARACTERS)
     }
 
-    fn uri(&self, id: &str) -> OwnedMxcUri {
+    pub(crate) fn uri(&self, id: &str) -> OwnedMxcUri {
         format!("mxc://{}/{id}", self.0.options.server_name).into()
     }
 }

@@ -66,6 +66,25 @@ pub(crate) fn sweep_media(env: &Env, media: &Media) {
     });
 }
 
+/// How often copies of other servers' files are looked through for old ones.
+pub const COPIES_INTERVAL: Duration = Duration::from_hours(1);
+
+/// Drops copies of other servers' files that nobody uses, now and then. What of it is done is in the
+/// database, so a restart goes on.
+pub(crate) fn trim_copies(env: &Env, media: &Media) {
+    let (env_of_task, media) = (env.clone(), media.clone());
+    env.tasks.spawn("media copies", async move {
+        while rest(&env_of_task, COPIES_INTERVAL).await {
+            match media.trim_copies().await {
+                Ok(dropped) => tracing::debug!(dropped, "copies that nobody uses were dropped"),
+                Err(error) => {
+                    tracing::warn!(%error, "old copies were not dropped; the next round tries again");
+                }
+            }
+        }
+    });
+}
+
 /// Starts all duties.
 pub(crate) fn start(env: &Env, database: &Database, flows: &Flows) {
     let spawn = &env.tasks;

@@ -34,6 +34,7 @@ pub(crate) fn options(server_name: &str) -> NodeOptions {
             server_name: OwnedServerName::try_from(server_name).unwrap(),
             registration: Registration::Open,
             access_token_life: Some(Duration::from_hours(60 * 24)),
+            idle_device_life: None,
             password: PasswordOptions {
                 memory_kib: 64,
                 passes: 1,

@@ -4,6 +4,7 @@
 //! works on a stopped server's database build the same server in the same way. It knows neither
 //! which engine holds the database nor which network its router is served on.
 
+mod devices;
 mod duty;
 mod federation;
 mod node;
@@ -24,6 +25,7 @@ mod partners;
 #[cfg(test)]
 mod push_tests;
 
+pub use devices::DEVICES_INTERVAL;
 pub use duty::{
     AGE_INTERVAL, COPIES_INTERVAL, DIRECTORY_INTERVAL, EXPIRY_INTERVAL, EXPIRY_STEPS_MAX, FLOWS_INTERVAL,
     MEDIA_SWEEP_INTERVAL,

@@ -38,16 +38,16 @@ const ERROR_CHARS_MAX: usize = 300;
 
 /// What is known of a server while requests are under way to it.
 #[derive(Debug, Clone)]
-struct Line {
-    places: Arc<Semaphore>,
+pub(crate) struct Line {
+    pub(crate) places: Arc<Semaphore>,
     failures: u32,
     until: Moment,
 }
 
 /// Asks other servers, signed. Shared.
 pub struct Client {
-    network: Arc<dyn Network>,
-    signer: Signer,
+    pub(crate) network: Arc<dyn Network>,
+    pub(crate) signer: Signer,
     clock: Clock,
     lines: Mutex<BTreeMap<OwnedServerName, Line>>,
 }
@@ -123,13 +123,13 @@ impl Client {
         self.note(server, true);
     }
 
-    fn is_left_alone(&self, server: &ServerName) -> bool {
+    pub(crate) fn is_left_alone(&self, server: &ServerName) -> bool {
         let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         let line = lines.get(server);
         line.is_some_and(|line| line.failures >= FAILURES_MAX && self.clock.now() < line.until)
     }
 
-    fn line(&self, server: &ServerName) -> Line {
+    pub(crate) fn line(&self, server: &ServerName) -> Line {
         let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         if lines.len() >= SERVERS_MAX {
             // Lines that nobody uses; what they know of failures is found out again.
@@ -143,7 +143,7 @@ impl Client {
         lines.entry(server.to_owned()).or_insert_with(fresh).clone()
     }
 
-    fn note(&self, server: &ServerName, reached: bool) {
+    pub(crate) fn note(&self, server: &ServerName, reached: bool) {
         let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(line) = lines.get_mut(server) {
             line.failures = if reached {
@@ -174,7 +174,7 @@ fn refused(response: &Response<Bytes>) -> PeerError {
 
 /// A path under construction: what is put in is percent-encoded.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Path(String);
+pub struct Path(pub(crate) String);
 
 impl Path {
     /// What the path starts with, as it is.

@@ -292,7 +292,7 @@ pub(crate) fn broken(error: &hyper_util::client::legacy::Error) -> FetchError {
 
 /// A dialer's error on its way through hyper, which only lends it back.
 #[derive(Debug)]
-struct SharedDialError(std::sync::Mutex<Option<DialError>>);
+pub(crate) struct SharedDialError(std::sync::Mutex<Option<DialError>>);
 
 impl SharedDialError {
     fn take(&self) -> Option<DialError> {

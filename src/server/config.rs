@@ -21,6 +21,7 @@ use std::{
 
 use self::source::Source;
 pub(crate) use self::{
+    address::HostPattern,
     keys::{Config, Log, RateLimits},
     sample::sample,
     secret::Secret,

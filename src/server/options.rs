@@ -137,6 +137,9 @@ fn users(config: &Config) -> UserOptions {
             config::Registration::Open => Registration::Open,
         },
         access_token_life: Some(Duration::from_mins(minutes)),
+        idle_device_life: accounts
+            .idle_device_days_max
+            .map(|max| Duration::from_hours(24 * max.get())),
         password: PasswordOptions {
             memory_kib: u32::try_from(accounts.password_hash_memory_mib.get() << 10)
                 .unwrap_or(u32::MAX),

@@ -29,3 +29,5 @@ mod program;
 mod stored;
 #[cfg(test)]
 mod storm;
+#[cfg(test)]
+mod uploads;

@@ -168,6 +168,7 @@ impl Server {
                 server_name: self.name.clone(),
                 registration: Registration::Open,
                 access_token_life: None,
+                idle_device_life: None,
                 password: PasswordOptions {
                     memory_kib: 64,
                     passes: 1,

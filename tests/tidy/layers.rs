@@ -64,7 +64,7 @@ pub(crate) const LAYERS: &[Layer] = &[
     Layer::new(
         4,
         "remote",
-        &["data", "env", "event", "policy", "room", "user"],
+        &["data", "env", "event", "media", "policy", "room", "user"],
         &["kv"],
     ),
     Layer::new(
@@ -125,7 +125,7 @@ const EXCLUSIVE: &[(&[&str], &[&str])] = &[
         &["remote"],
     ),
     (&["rustls", "tokio-rustls"], &["remote", "server"]),
-    (&["image"], &["media"]),
+    (&["encoding_rs", "html5ever", "image"], &["media"]),
     (&["rand", "rand_chacha", "getrandom"], &["env"]),
     (&["argon2"], &["user"]),
     (&["anyhow", "clap", "tracing-subscriber"], &["server"]),

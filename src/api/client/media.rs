@@ -2,11 +2,16 @@
 //!
 //! Files go through these handlers piece by piece, so they are served raw, not as [`Call`]s.
 
-mod download;
-mod header;
+pub(crate) mod download;
+pub(crate) mod header;
+#[cfg(test)]
+mod header_tests;
 #[cfg(test)]
 mod media_tests;
-mod query;
+mod preview;
+pub(crate) mod query;
+#[cfg(test)]
+mod remote_tests;
 mod upload;
 
 use axum::{
@@ -23,7 +28,9 @@ use ruma_common::{MilliSecondsSinceUnixEpoch, api::auth_scheme::AccessToken};
 use serde_json::json;
 
 use crate::{
-    edge::{Answer as _, Authenticate as _, Call, Ctx, Edge, JsonText, Routes, Rule},
+    edge::{
+        Answer as _, Authenticate as _, Call, Ctx, Edge, JsonText, REQUEST_TIME_MAX, Routes, Rule,
+    },
     error::ApiError,
     rate::{Limit, Subject},
     state::Api,
@@ -34,6 +41,18 @@ pub(crate) fn routes(routes: Routes<Api>) -> Routes<Api> {
     let routes = routes
         .serve(Rule::NONE, limits)
         .serve_raw(Method::GET, "/_matrix/media/v3/config", legacy_limits)
+        .serve_by(
+            &Method::GET,
+            preview::PATH,
+            REQUEST_TIME_MAX,
+            preview::preview,
+        )
+        .serve_by(
+            &Method::GET,
+            preview::LEGACY_PATH,
+            REQUEST_TIME_MAX,
+            preview::preview,
+        )
         .serve(Rule::NONE, reserve)
         .serve_raw(Method::POST, "/_matrix/media/v3/upload", upload::upload)
         .serve_raw(

@@ -25,6 +25,15 @@ impl From<MediaError> for ApiError {
             E::BadLabel(_) => (S::BAD_REQUEST, K::InvalidParam),
             E::NotAPicture => (S::BAD_REQUEST, K::Unknown),
             E::StoreFull => (S::INSUFFICIENT_STORAGE, K::Unknown),
+            E::OriginTooLarge => (S::BAD_GATEWAY, K::TooLarge),
+            E::OriginFailed(cause) | E::PageFailed(cause) => {
+                tracing::debug!(cause, "another server's file or page did not come");
+                (S::BAD_GATEWAY, K::Unknown)
+            }
+            E::Spent(wait) => return Wait(wait).into(),
+            E::BadUrl(_) => (S::BAD_REQUEST, K::InvalidParam),
+            E::UrlDenied => (S::FORBIDDEN, K::Forbidden),
+            E::NoPreviews => (S::NOT_FOUND, K::Unrecognized),
             E::TooManyReserved | E::Busy => return Wait(BUSY).into(),
             E::Denied(denial) => return denial.into(),
             E::Unavailable(cause) => return Self::unavailable(cause),

@@ -16,6 +16,10 @@ pub(crate) struct WebUrl(pub(crate) String);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct CallUri(pub(crate) String);
 
+/// A host of the web, or `*.` and a name for all hosts below it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct HostPattern(pub(crate) String);
+
 /// A mail address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct MailAddress(pub(crate) String);
@@ -48,6 +52,20 @@ impl Setting for CallUri {
         beginning(raw, &["turn:", "turns:", "stun:", "stuns:"])
             .map(Self)
             .ok_or_else(|| Message::new("expected-call-uri"))
+    }
+}
+
+impl Setting for HostPattern {
+    fn read(raw: Raw<'_>, _: &Context<'_>) -> Result<Self, Message> {
+        let fits = |text: &&str| {
+            let name = text.strip_prefix("*.").unwrap_or(text);
+            let plain = |letter: char| letter.is_ascii_alphanumeric() || "-.:[]".contains(letter);
+            !name.is_empty() && text.len() <= ADDRESS_BYTES_MAX && name.chars().all(plain)
+        };
+        raw.text()
+            .filter(fits)
+            .map(|text| Self(text.to_ascii_lowercase()))
+            .ok_or_else(|| Message::new("expected-host"))
     }
 }
 

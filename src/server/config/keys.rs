@@ -137,6 +137,8 @@ sections! {
             Raw::Unset { example: r#""/run/credentials/belfry.service/registration""# },
         /// How long a client goes on without refreshing its token, if it can.
         access_token_life_minutes: Whole<1, 525_600> = Raw::Number(1_440),
+        /// How long a device may be silent before it is signed out; for ever if unset.
+        idle_device_days_max: Option<Whole<1, 36_500>> = Raw::Unset { example: "180" },
         /// The shortest password that may be chosen.
         password_chars_min: Whole<1, 128> = Raw::Number(8),
         /// Memory that checking one password takes.

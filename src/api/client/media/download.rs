@@ -1,7 +1,8 @@
 //! Files and thumbnails that clients fetch.
 
 use axum::{body::Body, extract::Request, response::Response};
-use belfry_media::{File, MediaError};
+use belfry_media::{Asking, File, MediaError, Wanted};
+use belfry_user::Requester;
 use bytes::Bytes;
 use futures_util::stream::{self, Stream};
 use http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts};
@@ -20,35 +21,37 @@ use crate::{
 /// `GET /_matrix/client/v1/media/download/{serverName}/{mediaId}`, with or without a filename.
 pub(super) async fn download(api: Api, ctx: Ctx, request: Request) -> Result<Response, ApiError> {
     let mut parts = request.into_parts().0;
-    AccessToken::authenticate(&api, &ctx, &parts, Rule::NONE).await?;
-    whole(&api, &mut parts).await
+    let requester = AccessToken::authenticate(&api, &ctx, &parts, Rule::NONE).await?;
+    whole(&api, &mut parts, Asker::User(&requester)).await
 }
 
 /// `GET /_matrix/media/v3/download/{serverName}/{mediaId}`, with or without a filename.
 pub(super) async fn legacy_download(
     api: Api,
-    _: Ctx,
+    ctx: Ctx,
     request: Request,
 ) -> Result<Response, ApiError> {
     unfrozen(&api)?;
-    whole(&api, &mut request.into_parts().0).await
+    let asker = Asker::Anybody(format!("{:?}", ctx.network()));
+    whole(&api, &mut request.into_parts().0, asker).await
 }
 
 /// `GET /_matrix/client/v1/media/thumbnail/{serverName}/{mediaId}`.
 pub(super) async fn thumbnail(api: Api, ctx: Ctx, request: Request) -> Result<Response, ApiError> {
     let mut parts = request.into_parts().0;
-    AccessToken::authenticate(&api, &ctx, &parts, Rule::NONE).await?;
-    small(&api, &mut parts).await
+    let requester = AccessToken::authenticate(&api, &ctx, &parts, Rule::NONE).await?;
+    small(&api, &mut parts, Asker::User(&requester)).await
 }
 
 /// `GET /_matrix/media/v3/thumbnail/{serverName}/{mediaId}`.
 pub(super) async fn legacy_thumbnail(
     api: Api,
-    _: Ctx,
+    ctx: Ctx,
     request: Request,
 ) -> Result<Response, ApiError> {
     unfrozen(&api)?;
-    small(&api, &mut request.into_parts().0).await
+    let asker = Asker::Anybody(format!("{:?}", ctx.network()));
+    small(&api, &mut request.into_parts().0, asker).await
 }
 
 /// Whether files are shown to anybody who knows their URI. The spec freezes that since v1.12.
@@ -60,21 +63,61 @@ fn unfrozen(api: &Api) -> Result<(), ApiError> {
     }
 }
 
-async fn whole(api: &Api, parts: &mut Parts) -> Result<Response, ApiError> {
-    let mut segments = segments(api, parts).await?.into_iter();
-    let (server, media_id) = uri(&mut segments)?;
-    let wait = query::wait(parts.uri.query().unwrap_or_default())?;
-    let filename = segments.next();
-    let file = api.media.open(&server, &media_id, wait).await?;
-    respond(file, filename, &parts.headers)
+/// Who wants a file.
+enum Asker<'a> {
+    User(&'a Requester),
+    /// Somebody of this network, without a token. May say that other servers are not to be asked.
+    Anybody(String),
 }
 
-async fn small(api: &Api, parts: &mut Parts) -> Result<Response, ApiError> {
+impl Asker<'_> {
+    fn name(&self) -> &str {
+        match self {
+            Self::User(requester) => requester.user_id.as_str(),
+            Self::Anybody(network) => network,
+        }
+    }
+
+    fn asking<'a>(&'a self, api: &'a Api, query: &str) -> Result<Option<Asking<'a>>, ApiError> {
+        let requester = match self {
+            Self::User(requester) => belfry_policy::Requester::Account(requester.account()),
+            Self::Anybody(_) if query::allow_remote(query)? => belfry_policy::Requester::Homeserver,
+            Self::Anybody(_) => return Ok(None),
+        };
+        let rules = &api.rules;
+        Ok(Some(Asking { rules, requester }))
+    }
+}
+
+async fn whole(api: &Api, parts: &mut Parts, asker: Asker<'_>) -> Result<Response, ApiError> {
     let mut segments = segments(api, parts).await?.into_iter();
     let (server, media_id) = uri(&mut segments)?;
     let query = parts.uri.query().unwrap_or_default();
-    let (size, wait) = (query::size(query)?, query::wait(query)?);
-    let file = api.media.thumbnail(&server, &media_id, size, wait).await?;
+    let filename = segments.next();
+    let wanted = Wanted {
+        server: &server,
+        id: &media_id,
+        wait: query::wait(query)?,
+        asker: asker.name(),
+        fetch: asker.asking(api, query)?,
+    };
+    let file = api.media.open(&wanted).await?;
+    respond(file, filename, &parts.headers)
+}
+
+async fn small(api: &Api, parts: &mut Parts, asker: Asker<'_>) -> Result<Response, ApiError> {
+    let mut segments = segments(api, parts).await?.into_iter();
+    let (server, media_id) = uri(&mut segments)?;
+    let query = parts.uri.query().unwrap_or_default();
+    let (size, moving) = (query::size(query)?, query::animated(query)?);
+    let wanted = Wanted {
+        server: &server,
+        id: &media_id,
+        wait: query::wait(query)?,
+        asker: asker.name(),
+        fetch: asker.asking(api, query)?,
+    };
+    let file = api.media.thumbnail(&wanted, size, moving).await?;
     respond(file, None, &parts.headers)
 }
 
@@ -84,11 +127,17 @@ fn uri(segments: &mut impl Iterator<Item = String>) -> Result<(OwnedServerName, 
     let (server, media_id) = (server.unwrap_or_default(), media_id.unwrap_or_default());
     let server = <&ServerName>::try_from(server.as_str())
         .map_err(|_| EdgeError::InvalidParam("that is not a server's name".to_owned()))?;
+    check_id(&media_id)?;
+    Ok((server.to_owned(), media_id))
+}
+
+/// What can be a media ID is letters, digits, `-` and `_`.
+pub(crate) fn check_id(media_id: &str) -> Result<(), ApiError> {
     let safe = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
     if media_id.is_empty() || !media_id.bytes().all(safe) {
         return Err(MediaError::NotFound.into());
     }
-    Ok((server.to_owned(), media_id))
+    Ok(())
 }
 
 fn respond(file: File, filename: Option<String>, asked: &HeaderMap) -> Result<Response, ApiError> {
@@ -122,7 +171,7 @@ fn value(text: &str) -> Result<HeaderValue, ApiError> {
 }
 
 /// The part of the file, read as fast as the client takes it.
-fn pieces(
+pub(crate) fn pieces(
     file: File,
     from: u64,
     length: u64,

@@ -39,7 +39,7 @@ const INLINE: [&str; 26] = [
 ];
 
 /// What is served as something that only claims to be it.
-const UNKNOWN_TYPE: &str = "application/octet-stream";
+pub(crate) const UNKNOWN_TYPE: &str = "application/octet-stream";
 
 /// The same for every file. The policy is the spec's.
 const FIXED: [(HeaderName, &str); 5] = [
@@ -83,7 +83,8 @@ pub(super) fn etag(file: &File) -> String {
     format!("\"{}\"", file.id)
 }
 
-fn disposition(label: &Label, filename: Option<String>) -> ContentDisposition {
+/// Whether it is shown or saved, and under which name; `filename` goes before its own.
+pub(crate) fn disposition(label: &Label, filename: Option<String>) -> ContentDisposition {
     let content_type = label.content_type.as_deref().unwrap_or(UNKNOWN_TYPE);
     let bare = content_type.split(';').next().unwrap_or_default().trim();
     let inline = INLINE.iter().any(|safe| safe.eq_ignore_ascii_case(bare));

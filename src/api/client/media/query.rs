@@ -10,7 +10,7 @@ use crate::error::EdgeError;
 const WAIT: Duration = Duration::from_secs(20);
 
 /// The first value of a parameter.
-pub(super) fn parameter(query: &str, name: &str) -> Option<String> {
+pub(crate) fn parameter(query: &str, name: &str) -> Option<String> {
     form_urlencoded::parse(query.as_bytes())
         .find(|(found, _)| found == name)
         .map(|(_, value)| value.into_owned())
@@ -25,13 +25,23 @@ fn parsed<T: FromStr>(query: &str, name: &str) -> Result<Option<T>, EdgeError> {
 }
 
 /// `timeout_ms`.
-pub(super) fn wait(query: &str) -> Result<Duration, EdgeError> {
+pub(crate) fn wait(query: &str) -> Result<Duration, EdgeError> {
     let wait_ms = parsed(query, "timeout_ms")?;
     Ok(wait_ms.map_or(WAIT, Duration::from_millis))
 }
 
+/// `animated`: whether a picture that moves is to move.
+pub(crate) fn animated(query: &str) -> Result<bool, EdgeError> {
+    Ok(parsed(query, "animated")?.unwrap_or(false))
+}
+
+/// `allow_remote`: whether other servers may be asked.
+pub(crate) fn allow_remote(query: &str) -> Result<bool, EdgeError> {
+    Ok(parsed(query, "allow_remote")?.unwrap_or(true))
+}
+
 /// `width`, `height`, `method`.
-pub(super) fn size(query: &str) -> Result<Size, EdgeError> {
+pub(crate) fn size(query: &str) -> Result<Size, EdgeError> {
     let pixels = |name| {
         let missing = || EdgeError::InvalidParam(format!("{name} is missing or zero"));
         parsed::<u32>(query, name)?
