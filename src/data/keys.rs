@@ -11,6 +11,7 @@ mod dehydrated;
 mod device;
 #[cfg(test)]
 pub(crate) mod golden;
+pub(crate) mod heard;
 #[cfg(test)]
 mod keys_tests;
 mod list;
@@ -21,6 +22,9 @@ mod signing;
 pub(crate) mod tables;
 mod to_device;
 pub(crate) mod tracked;
+mod trim;
+#[cfg(test)]
+mod trim_tests;
 
 pub use backup::{
     BACKUP_PAGE_MAX, BackupPart, BackupSession, backup_seen, backup_sessions,
@@ -32,6 +36,9 @@ pub use device::{
     DevicesPage, KEYED_DEVICES_MAX, device_keys, device_keys_of, drop_device_keys, keyed_devices,
 };
 pub(crate) use device::{delete_device, delete_user};
+pub use heard::{
+    DEVICES_HEARD_MAX, DeviceHeard, HeardRow, devices_heard, heard, note_heard,
+};
 pub(crate) use list::note_devices;
 pub use list::{
     DEVICE_LIST_PAGE_MAX, DeviceListPage, device_list_changes, note_remote_device_list,
@@ -60,4 +67,8 @@ pub use tracked::{
 pub use to_device::{
     Inbox, InboxMessage, InboxPage, NewMessage, Recipients, TO_DEVICE_PAGE_MAX, ToDeviceWrites,
     forget_messages, inboxes, messages_for, oldest_in_inbox,
+};
+pub use trim::{
+    DEVICE_LIST_ENTRIES_KEPT, MEMBER_ENTRIES_KEPT, TRIM_ENTRIES_MAX, TRIM_MEMBERS_MAX, TRIM_ROOMS_MAX,
+    device_list_cut, trim_device_list_log, trim_member_logs,
 };

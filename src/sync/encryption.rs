@@ -29,8 +29,8 @@ use crate::{
 pub const TO_DEVICE_MESSAGES_MAX: usize = 100;
 /// Bytes of their contents, if there is more than one.
 pub const TO_DEVICE_ANSWER_BYTES_MAX: usize = 1024 * 1024;
-/// Entries of the log of device lists that are read; if there are more, all who share a room with
-/// the reader are told.
+/// Entries of the log of device lists that are read; if there are more, or some are gone, all who
+/// share a room with the reader are told, and the reader.
 pub const DEVICE_LIST_ENTRIES_MAX: usize = 5_000;
 /// Users of whom it is looked up whether they share a room with the reader; if there are more, they
 /// are told as changed without a look, and nobody as left.
@@ -208,6 +208,11 @@ impl Suspects {
         loop {
             let page = device_list_changes(snapshot, after, until, DEVICE_LIST_PAGE_MAX).await?;
             entries += page.changes.len();
+            if page.many {
+                // The token is older than what is kept of the log.
+                self.everybody = true;
+                return Ok(());
+            }
             for (stamp, row) in page.changes {
                 after = stamp;
                 let concerns = row.only.is_none_or(|only| *only == *reader.as_str());
@@ -264,7 +269,8 @@ impl Suspects {
         reader: &UserId,
         joined: &BTreeSet<&RoomId>,
     ) -> Result<DeviceLists, Fault> {
-        let own = self.open.remove(reader);
+        // Of oneself, too, more may have happened than was read.
+        let own = self.open.remove(reader) || self.everybody;
         let open: Vec<_> = self.open.difference(&self.sure).cloned().collect();
         let mut lists = DeviceLists::default();
         let rooms: Vec<_> = joined.iter().copied().collect();

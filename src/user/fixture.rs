@@ -35,6 +35,15 @@ pub(crate) fn world(registration: Registration) -> World {
 
 /// A server that is started on this database.
 pub(crate) fn world_on(engine: Memory, registration: Registration) -> World {
+    world_with(engine, registration, None)
+}
+
+/// The same, in which idle devices are signed out after so long.
+pub(crate) fn world_with(
+    engine: Memory,
+    registration: Registration,
+    idle_device_life: Option<Duration>,
+) -> World {
     let engine = Arc::new(engine);
     let wall = SimulatedWall::at(1_700_000_000_000);
     let env = Env::simulated(1, &wall);
@@ -43,6 +52,7 @@ pub(crate) fn world_on(engine: Memory, registration: Registration) -> World {
         server_name: owned_server_name!("hs1"),
         registration,
         access_token_life: Some(LIFE),
+        idle_device_life,
         password: CHEAP,
         shared_secret: None,
     };

@@ -24,6 +24,7 @@ fn users(secret: Option<&str>) -> (Users, Env) {
         server_name: owned_server_name!("hs1"),
         registration: Registration::Closed,
         access_token_life: Some(LIFE),
+        idle_device_life: None,
         password: CHEAP,
         shared_secret: secret.and_then(SharedSecret::new),
     };

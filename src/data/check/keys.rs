@@ -12,6 +12,8 @@ use super::{
 use crate::{
     account::tables::{DEVICE, USER},
     column::UserKey,
+    keys::heard::DEVICE_HEARD,
+    partner::PARTNER,
     keys::tracked::{DEVICE_DUE, DEVICE_STREAM, TRACKED_DEVICE, TRACKED_LIST},
     keys::tables::{
         BACKUP_SESSION, BACKUP_VERSION, CROSS_SIGNING, DEHYDRATED, DEVICE_KEYS, DEVICE_LIST_LOG,
@@ -31,10 +33,13 @@ pub(super) async fn check(engine: &dyn Engine, report: &mut Report) -> Result<()
     decode_all(engine, &TO_DEVICE, report).await?;
     decode_all(engine, &TO_DEVICE_COUNT_ROWS, report).await?;
     decode_all(engine, &BACKUP_SESSION, report).await?;
+    // As the note of when a device was seen, it may outlive the device.
+    decode_all(engine, &DEVICE_HEARD, report).await?;
     decode_all(engine, &DEVICE_STREAM, report).await?;
     decode_all(engine, &DEVICE_DUE, report).await?;
     decode_all(engine, &TRACKED_LIST, report).await?;
     decode_all(engine, &TRACKED_DEVICE, report).await?;
+    decode_all(engine, &PARTNER, report).await?;
     check_users(engine, report).await?;
     check_device_keys(engine, report).await?;
     check_one_time_keys(engine, report).await

@@ -4,6 +4,7 @@ use belfry_kv::{Commit, Direction, ReadError, Rows, Snapshot};
 use ruma_common::{OwnedUserId, UserId};
 
 use super::{
+    heard::DEVICE_HEARD,
     rows::DeviceKeysRow,
     tables::{
         BACKUP_SESSION, BACKUP_VERSION, CROSS_SIGNING, DEHYDRATED, DEVICE_KEYS, FALLBACK_KEY,
@@ -115,12 +116,14 @@ pub(crate) fn delete_device(commit: &mut Commit, user: &UserId, device: &str) {
     let prefix = (user, device.to_owned());
     TO_DEVICE.delete_prefix(commit, &prefix);
     TO_DEVICE_COUNT.delete(commit, &prefix);
+    DEVICE_HEARD.delete(commit, &prefix);
 }
 
 /// Deletes what belongs to a user and not to one of their devices.
 pub(crate) fn delete_user(commit: &mut Commit, user: &UserId) {
     let user = (UserKey::from(user),);
     CROSS_SIGNING.delete(commit, &user);
+    DEVICE_HEARD.delete_prefix(commit, &user);
     SIGNATURE.delete_prefix(commit, &user);
     BACKUP_VERSION.delete_prefix(commit, &user);
     BACKUP_SESSION.delete_prefix(commit, &user);

@@ -3,6 +3,7 @@
 use ruma_common::{room_id, user_id};
 
 use super::{
+    heard::{DEVICE_HEARD, HeardRow},
     rows::{
         BackupSessionRow, BackupVersionRow, CrossSigningRow, DehydratedRow, DeviceKeysRow,
         DeviceListRow, FallbackKeyRow, MemberLogRow, OneTimeKeyIdRow, OneTimeKeyRow,
@@ -18,6 +19,7 @@ use crate::{
     STAMP_FIRST, STAMP_LAST,
     column::{RoomKey, ServerKey, UserKey},
     golden_tests::{Sample, sample},
+    partner::{PARTNER, PartnerRow},
     rows::GlobalRow,
     tables::GLOBAL_LOG,
 };
@@ -144,13 +146,19 @@ fn list_samples() -> Vec<Sample> {
 
 fn tracked_samples() -> Vec<Sample> {
     let server = ServerKey::from(ruma_common::server_name!("b.org"));
-    let due = (server, alice(), "D".to_owned());
+    let due = (server.clone(), alice(), "D".to_owned());
+    let partner = PartnerRow {
+        inbound: vec!["exchange".into()],
+        outbound: Vec::new(),
+        note: "a note".into(),
+    };
     let stream = DeviceStreamRow { stream_id: 300 };
     vec![
         sample(&DEVICE_STREAM, &(alice(),), &stream),
         sample(&DEVICE_DUE, &due, &tracked::due()),
         sample(&TRACKED_LIST, &(alice(),), &tracked::anchored()),
         sample(&TRACKED_DEVICE, &device(), &tracked::device()),
+        sample(&PARTNER, &(server,), &partner),
     ]
 }
 
@@ -187,6 +195,7 @@ fn message_samples() -> Vec<Sample> {
         ),
         sample(&SHARED_MESSAGE, &([9; 16],), &shared),
         sample(&TO_DEVICE_COUNT_ROWS, &device(), &2),
+        sample(&DEVICE_HEARD, &device(), &HeardRow { age_ms: 300 }),
     ]
 }
 

@@ -16,6 +16,8 @@ pub struct DeviceListPage {
     pub changes: Vec<(Stamp, DeviceListRow)>,
     /// Whether there is more.
     pub more: bool,
+    /// Whether entries behind `after` are gone: it may be anybody who changed.
+    pub many: bool,
 }
 
 /// Whose device lists changed behind `after` and not behind `until`, at most `limit` entries, of
@@ -32,12 +34,14 @@ pub async fn device_list_changes(
         return Ok(DeviceListPage {
             changes: Vec::new(),
             more: false,
+            many: false,
         });
     }
     let limit = limit.min(DEVICE_LIST_PAGE_MAX);
     let page = DEVICE_LIST_LOG
         .scan(snapshot, range, FORWARD, limit)
         .await?;
+    let many = page.rows.iter().any(|(_, row)| row.user.is_empty());
     Ok(DeviceListPage {
         changes: page
             .rows
@@ -45,6 +49,7 @@ pub async fn device_list_changes(
             .map(|((at,), row)| (at, row))
             .collect(),
         more: page.rest.is_some(),
+        many,
     })
 }
 

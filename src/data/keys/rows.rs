@@ -70,7 +70,7 @@ postcard_row!(SignatureRow);
 /// A change of a user's device list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeviceListRow {
-    /// The user's ID, of whatever server.
+    /// The user's ID, of whatever server; empty in place of older entries that are gone.
     pub user: Box<str>,
     /// The device; `None` if it is not about one: cross-signing, or a remote user's list.
     pub device: Option<Box<str>>,
@@ -120,7 +120,8 @@ postcard_row!(SharedMessageRow);
 /// That somebody began or ceased to be in a room.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct MemberLogRow {
-    /// Who; `None` if so many changed at once that they were not noted one by one.
+    /// Who; `None` if so many changed at once that they were not noted one by one, and in place of
+    /// older entries that are gone.
     pub(crate) user: Option<Box<str>>,
 }
 postcard_row!(MemberLogRow);
