@@ -62,6 +62,13 @@ impl AccountChanges {
         self.rooms.keys().map(|room| &**room)
     }
 
+    /// The rooms in which this type changed.
+    pub(crate) fn rooms_with(&self, event_type: &str) -> impl Iterator<Item = &RoomId> {
+        let rooms = self.rooms.iter();
+        let rooms = rooms.filter(move |(_, types)| types.contains(event_type));
+        rooms.map(|(room, _)| &**room)
+    }
+
     /// What changed globally, as far as it is wanted.
     pub(crate) async fn global(
         &self,

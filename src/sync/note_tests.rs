@@ -87,7 +87,7 @@ async fn counting_that_breaks_off_in_a_crowd_goes_on_where_it_was() {
     let counted = Arc::clone(&commits);
     server.engine.set_faults(move |commit| {
         // One commit of many writes is lost, and the answer to another.
-        let large = commit.writes.len() > 100;
+        let large = commit.writes.len() > 35;
         match large.then(|| counted.fetch_add(1, Ordering::SeqCst)) {
             Some(0) => Fault::UnknownLost,
             Some(2) => Fault::UnknownApplied,

@@ -8,10 +8,13 @@
 mod connection;
 mod extensions;
 mod list;
+mod marks;
 mod request;
 mod required;
 mod response;
 mod room;
+mod thread_subscriptions;
+mod written;
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -19,10 +22,13 @@ use belfry_data::{Membership, Snapshot, Stamp};
 use ruma_common::{OwnedRoomId, RoomId};
 
 pub use request::{
-    CONNECTION_NAME_BYTES_MAX, Extensions, LISTS_MAX, ListFilters, ListRequest, REQUIRED_STATE_MAX,
-    RoomDetails, SUBSCRIPTIONS_MAX, Scope, SlidingRequest, ToDeviceRequest,
+    CONNECTION_NAME_BYTES_MAX, Extensions, FILTER_NAMES_MAX, LISTS_MAX, ListFilters, ListRequest, REQUIRED_STATE_MAX,
+    RoomDetails, SUBSCRIPTIONS_ACCEPTED_MAX, SUBSCRIPTIONS_MAX, Scope, Shape, SlidingRequest,
+    StatePattern, StateSet, ToDeviceRequest,
 };
-pub use response::{ExtensionAnswers, Hero, SlidingResponse, SlidingRoom};
+pub use list::DEPARTURES_MAX;
+pub use response::{ExtensionAnswers, Hero, Label, SlidingResponse, SlidingRoom};
+pub use thread_subscriptions::{THREAD_SUBSCRIPTIONS_MAX, ThreadSubscriptionsRequest};
 
 use crate::{
     account_changes::AccountChanges,
@@ -135,6 +141,7 @@ impl Slide<'_> {
         let user = &*self.request.user_id;
         let changed = since.and_then(|since| self.shared.notifier.changed(user, since));
         let mut response = SlidingResponse {
+            shape: self.request.shape,
             txn_id: self.request.txn_id.clone(),
             ..SlidingResponse::default()
         };
@@ -173,7 +180,9 @@ impl Slide<'_> {
             }
             tokio::task::yield_now().await;
             let told = self.tell(&mut snapshot, room, wanted).await?;
-            if let Some(told) = told {
+            if let Some(mut told) = told {
+                told.membership = Some(wanted.row.membership);
+                told.lists = wanted.lists.iter().cloned().collect();
                 response.rooms.insert(room.clone(), told);
             }
         }
@@ -229,6 +238,7 @@ impl Slide<'_> {
         let assembly = Assembly {
             turn: &turn,
             candidate: &candidate,
+            shape: self.request.shape,
             wanted,
             told,
             live_since: self.turn.since,
@@ -238,10 +248,11 @@ impl Slide<'_> {
             Membership::Invite | Membership::Knock => assembly.invited(snapshot).await?,
             Membership::Leave | Membership::Ban => assembly.departed(snapshot).await?,
         };
-        if wanted.row.membership == Membership::Leave || wanted.row.membership == Membership::Ban {
+        let gone = matches!(wanted.row.membership, Membership::Leave | Membership::Ban);
+        if gone && wanted.lists.is_empty() {
             self.connection.forget(room);
         } else {
-            self.connection.note(room, self.until, &wanted.details);
+            self.connection.note(room, self.until, wanted);
         }
         Ok(told)
     }

@@ -24,6 +24,9 @@ const FORMAT_TIMELINE: u8 = 2;
 /// As [`FORMAT_SYNC`], with a second place, up to which messages to the device were told.
 const FORMAT_LAGGING: u8 = 3;
 
+/// An answer of a sliding connection, by number, and up to where it looked.
+const FORMAT_SLIDING: u8 = 4;
+
 /// Longest token of a list, in characters: a room ID and some more, in base64.
 const LIST_TOKEN_BYTES_MAX: usize = 512;
 
@@ -37,8 +40,6 @@ pub(crate) enum List {
     PublicRooms = 17,
     /// Rooms that two users are in.
     MutualRooms = 18,
-    /// Answers of a sliding connection, by number.
-    Sliding = 19,
     /// What somebody was notified of.
     Notifications = 20,
 }
@@ -106,6 +107,28 @@ impl Tokens {
         take_stamp(&mut rest)
     }
 
+    /// The token of an answer of a sliding connection: where its tokens are taken for places, it is
+    /// one in the server's order.
+    pub(crate) fn sliding(self, answer: u64, at: Stamp) -> String {
+        let mut bytes = self.begin(FORMAT_SLIDING);
+        put(&mut bytes, u128::from(answer));
+        put_stamp(&mut bytes, at);
+        URL_SAFE_NO_PAD.encode(bytes)
+    }
+
+    /// The number of the answer that a `pos` names.
+    pub(crate) fn answer(self, token: &str) -> Result<u64, TokenError> {
+        self.since(token)?;
+        let bytes = URL_SAFE_NO_PAD.decode(token);
+        let bytes = bytes.map_err(|_| TokenError::Malformed)?;
+        let mut rest = &*bytes;
+        if take::<1>(&mut rest)? != [FORMAT_SLIDING] {
+            return Err(TokenError::Malformed);
+        }
+        take::<INCARNATION_BYTES>(&mut rest)?;
+        u64::try_from(take_number(&mut rest)?).map_err(|_| TokenError::Malformed)
+    }
+
     /// The token of a place in a room's timeline.
     pub(crate) fn timeline(self, at: TimelinePoint) -> String {
         let mut bytes = self.begin(FORMAT_TIMELINE);
@@ -130,6 +153,10 @@ impl Tokens {
                 let at = take_stamp(&mut rest)?;
                 take_stamp(&mut rest)?;
                 Place::Sync(at)
+            }
+            [FORMAT_SLIDING] => {
+                take_number(&mut rest)?;
+                Place::Sync(take_stamp(&mut rest)?)
             }
             [FORMAT_TIMELINE] => Place::Timeline(TimelinePoint {
                 depth: take_depth(&mut rest)?,

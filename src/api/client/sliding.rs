@@ -1,10 +1,11 @@
 //! Simplified sliding sync (MSC4186) in the draft's shape, as Element X speaks it.
 
 use belfry_sync::{
-    Extensions, ListFilters, ListRequest, RoomDetails, Scope, SlidingRequest, TIMEOUT_MAX,
-    ToDeviceRequest,
+    Extensions, ListFilters, ListRequest, RoomDetails, Scope, SlidingRequest, StateSet,
+    TIMEOUT_MAX, ToDeviceRequest,
 };
 use belfry_user::Users;
+use ruma_common::UserId;
 
 use super::{reading::note_presence, to_device};
 use crate::{
@@ -13,6 +14,9 @@ use crate::{
     state::ViewDoor,
     wire::sliding as wire,
 };
+
+/// Changed subscriptions of threads in an answer, if the client does not say.
+const THREADS_DEFAULT: u64 = 100;
 
 /// `POST /org.matrix.simplified_msc3575/sync`.
 pub(crate) async fn sync(
@@ -25,41 +29,60 @@ pub(crate) async fn sync(
     let got = call.request.body.extensions.to_device.since.as_deref();
     to_device::forget(&door, &users, &call.auth, got).await;
     let (request, body) = (call.request.timeout, call.request.body);
+    let user = &*call.auth.user_id;
     let lists = body.lists.into_iter();
+    let lists = lists.map(|(name, wanted)| (name, list(wanted, user)));
     let subscriptions = body.room_subscriptions.into_iter();
+    let subscriptions = subscriptions.map(|(room, wanted)| (room, details(wanted, user)));
     let wanted = SlidingRequest {
         connection: body.conn_id.unwrap_or_default(),
         pos: call.request.pos,
         timeout: request.unwrap_or(TIMEOUT_MAX),
         txn_id: body.txn_id,
-        lists: lists.map(|(name, wanted)| (name, list(wanted))).collect(),
-        subscriptions: subscriptions
-            .map(|(room, wanted)| (room, details(wanted)))
-            .collect(),
+        lists: lists.collect(),
+        subscriptions: subscriptions.collect(),
         extensions: extensions(body.extensions),
         ..SlidingRequest::new(call.auth.user_id, call.auth.device_id)
     };
     Ok(JsonText(door.views.slide(&wanted).await?.to_json()))
 }
 
-fn list(wanted: wire::List) -> ListRequest {
+fn list(wanted: wire::List, user: &UserId) -> ListRequest {
     let filters = wanted.filters;
     ListRequest {
         ranges: wanted.ranges,
-        details: details(wanted.details),
+        details: details(wanted.details, user),
         filters: ListFilters {
             is_dm: filters.is_dm,
             is_encrypted: filters.is_encrypted,
             is_invite: filters.is_invite,
             room_types: filters.room_types.filter(|types| !types.is_empty()),
             not_room_types: filters.not_room_types.unwrap_or_default(),
+            spaces: filters.spaces,
+            tags: filters.tags,
+            not_tags: filters.not_tags.unwrap_or_default(),
         },
     }
 }
 
-fn details(wanted: wire::Details) -> RoomDetails {
+/// The draft's marks stand where types and state keys do.
+fn details(wanted: wire::Details, user: &UserId) -> RoomDetails {
+    let mut state = StateSet::default();
+    for (kind, key) in wanted.required_state {
+        if kind == "m.room.member" && key == "$LAZY" {
+            state.lazy_members = true;
+            continue;
+        }
+        let any = |text: String| (text != "*").then_some(text);
+        let key = if key == "$ME" {
+            Some(user.to_string())
+        } else {
+            any(key)
+        };
+        state.include.push((any(kind), key));
+    }
     RoomDetails {
-        required_state: wanted.required_state,
+        state: vec![state],
         timeline_limit: wanted.timeline_limit,
     }
 }
@@ -71,7 +94,7 @@ fn scope(wanted: wire::Scope) -> Option<Scope> {
     })
 }
 
-fn extensions(wanted: wire::Extensions) -> Extensions {
+pub(super) fn extensions(wanted: wire::Extensions) -> Extensions {
     let to_device = wanted.to_device;
     Extensions {
         to_device: (to_device.enabled == Some(true)).then_some(ToDeviceRequest {
@@ -82,5 +105,7 @@ fn extensions(wanted: wire::Extensions) -> Extensions {
         account_data: scope(wanted.account_data),
         receipts: scope(wanted.receipts),
         typing: scope(wanted.typing),
+        threads: (wanted.threads.enabled == Some(true))
+            .then_some(wanted.threads.limit.unwrap_or(THREADS_DEFAULT)),
     }
 }

@@ -61,6 +61,9 @@ pub(crate) struct Filters {
     pub(crate) is_invite: Option<bool>,
     pub(crate) room_types: Option<Vec<Option<String>>>,
     pub(crate) not_room_types: Option<Vec<Option<String>>>,
+    pub(crate) spaces: Option<Vec<OwnedRoomId>>,
+    pub(crate) tags: Option<Vec<String>>,
+    pub(crate) not_tags: Option<Vec<String>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -71,6 +74,18 @@ pub(crate) struct Extensions {
     pub(crate) account_data: Scope,
     pub(crate) receipts: Scope,
     pub(crate) typing: Scope,
+    #[serde(
+        rename = "io.element.msc4308.thread_subscriptions",
+        alias = "thread_subscriptions"
+    )]
+    pub(crate) threads: Threads,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Threads {
+    pub(crate) enabled: Option<bool>,
+    pub(crate) limit: Option<u64>,
 }
 
 #[derive(Debug, Default, Deserialize)]

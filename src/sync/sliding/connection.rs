@@ -17,12 +17,12 @@ use belfry_data::{
 use ruma_common::{OwnedDeviceId, OwnedRoomId, OwnedUserId, RoomId};
 
 use super::{
-    request::{RoomDetails, SlidingRequest},
+    list::Wanted,
+    request::SlidingRequest,
     response::SlidingResponse,
 };
 use crate::{
     error::{Fault, ViewError},
-    token::List,
     views::Shared,
 };
 
@@ -58,10 +58,11 @@ impl Connection {
         request: &SlidingRequest,
     ) -> Result<Self, ViewError> {
         let (user, device) = (&request.user_id, request.device_id.as_str());
-        let id = ConnectionId::new(user, device, &request.connection);
+        let name = request.connection_name();
+        let id = ConnectionId::new(user, device, &name);
         let head = connection(snapshot, &id).await?;
         let mut open = Self {
-            device: format!("{device}/{}", request.connection).into(),
+            device: format!("{device}/{name}").into(),
             acknowledged: 0,
             pos: request.pos.clone(),
             since: None,
@@ -87,9 +88,9 @@ impl Connection {
         pos: &str,
         head: Option<HeadRow>,
     ) -> Result<(), ViewError> {
-        let number: u64 = shared
+        let number = shared
             .tokens
-            .list_place(List::Sliding, pos)
+            .answer(pos)
             .map_err(|_| ViewError::UnknownPos)?;
         let head = head.ok_or(ViewError::UnknownPos)?;
         self.acknowledged = number;
@@ -183,9 +184,9 @@ impl Connection {
     }
 
     /// The room is told in this answer. What was asked for with more is not asked for again.
-    pub(crate) fn note(&mut self, room: &RoomId, until: Stamp, details: &RoomDetails) {
-        let limit = details.timeline_limit;
-        let row = ToldRow::new(until, limit, details.state_digest());
+    pub(crate) fn note(&mut self, room: &RoomId, until: Stamp, wanted: &Wanted) {
+        let limit = wanted.details.timeline_limit;
+        let row = ToldRow::new(until, limit, wanted.details.digest(wanted.is_dm));
         self.now.insert(room.to_owned(), row);
     }
 
@@ -228,7 +229,7 @@ impl Connection {
         // The row that makes the rest count comes last.
         put_connection(&mut commit, &self.id, head);
         shared.store(commit).await?;
-        Ok(shared.tokens.list(List::Sliding, &answer))
+        Ok(shared.tokens.sliding(answer, until))
     }
 }
 

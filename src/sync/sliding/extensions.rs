@@ -50,6 +50,10 @@ impl Slide<'_> {
         for (room, wanted) in &windows.wanted {
             self.extend_room(snapshot, room, wanted, response).await?;
         }
+        if let Some(limit) = extensions.threads {
+            let found = self.thread_subscriptions(snapshot, since, limit).await?;
+            response.extensions.threads = Some(found);
+        }
         self.extend_device(snapshot, since, response).await
     }
 

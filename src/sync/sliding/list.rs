@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use belfry_data::{
-    Membership, RoomReader, Snapshot, UserRoom, UserRoomRow, account,
+    Membership, RoomReader, Snapshot, Stamp, UserRoom, UserRoomRow, account,
     note::{BriefRow, briefs},
     tails,
 };
@@ -14,14 +14,18 @@ use serde_json::Value;
 
 use super::{
     ByRoom, Slide,
-    request::{ListFilters, ListRequest, RoomDetails},
+    marks::Marks,
+    request::{ListFilters, ListRequest, RoomDetails, Shape},
 };
 use crate::{
     error::Fault, foreign::Stay, plan, projection::brief_of, room_view::RoomView,
+    sight::last_stay,
 };
 
 /// Rooms whose rows are read at once.
 const PAGE: usize = 1_000;
+/// Departures, the latest, of which it is found out whether the user was put out.
+pub const DEPARTURES_MAX: usize = 50;
 
 /// A room that is asked for.
 #[derive(Debug, Clone)]
@@ -32,11 +36,11 @@ pub(crate) struct Wanted {
     pub(crate) lists: BTreeSet<String>,
     /// Whether it is asked for by its name.
     pub(crate) subscribed: bool,
-    /// By which rooms are sorted.
+    /// By which clients sort rooms.
     pub(crate) bump_ms: u64,
     pub(crate) is_dm: bool,
     /// When the user's membership changed last.
-    stamp: belfry_data::Stamp,
+    stamp: Stamp,
 }
 
 /// See the module.
@@ -47,12 +51,16 @@ pub(crate) struct Windows {
     pub(crate) wanted: ByRoom<Wanted>,
     /// The user's direct chats.
     direct: BTreeSet<OwnedRoomId>,
+    /// What filters ask for by name.
+    marks: Marks,
 }
 
 /// A room as lists see it.
 struct Listed {
     room: UserRoom,
     brief: BriefRow,
+    /// When something happened in it last, as far as it concerns the user.
+    active: Stamp,
 }
 
 impl Windows {
@@ -63,14 +71,18 @@ impl Windows {
     ) -> Result<Self, Fault> {
         let mut windows = Self {
             direct: direct_rooms(snapshot, slide).await?,
+            marks: Marks::read(slide, snapshot, &rooms).await?,
             ..Self::default()
         };
         let (here, gone): (Vec<_>, Vec<_>) = rooms
             .into_iter()
             .partition(|room| !matches!(room.row.membership, Membership::Leave | Membership::Ban));
+        let (put_out, mut gone) = put_out(slide, snapshot, gone).await?;
         let mut listed = windows.listed(slide, snapshot, here).await?;
+        let departed: Vec<_> = put_out.iter().map(|one| one.room.clone()).collect();
+        listed.extend(put_out);
         listed.sort_by(|a, b| {
-            let key = |one: &Listed| (one.brief.bump_ms, one.room.stamp);
+            let key = |one: &Listed| (one.active, one.room.stamp);
             key(b).cmp(&key(a))
         });
         for (name, list) in &slide.request.lists {
@@ -81,6 +93,8 @@ impl Windows {
                 windows.want(found, details).subscribed = true;
             }
         }
+        let outside = departed.into_iter();
+        gone.extend(outside.filter(|room| !windows.wanted.contains_key(&room.room_id)));
         windows.add_gone(slide, gone);
         Ok(windows)
     }
@@ -100,20 +114,26 @@ impl Windows {
                 Ok(rows) => rows,
                 Err(_) => briefs(snapshot, &ids).await?,
             };
-            for (room, row) in chunk.iter().zip(rows) {
+            let tails = tails(snapshot, &ids).await?;
+            for ((room, row), tail) in chunk.iter().zip(rows).zip(tails) {
+                let mut active = tail.unwrap_or(room.stamp);
                 let mut brief = match row {
                     Some(row) => row,
                     None => unknown(snapshot, &room.room_id).await?,
                 };
                 if room.row.membership != Membership::Join {
+                    active = room.stamp;
                     let (user, id) = (&slide.request.user_id, &room.room_id);
                     match Stay::read(snapshot, user, id, room.row).await? {
                         Some(stay) => brief = stay.brief(),
                         None => brief.bump_ms = asked_at(snapshot, room).await?,
                     }
                 }
-                let room = room.clone();
-                listed.push(Listed { room, brief });
+                listed.push(Listed {
+                    room: room.clone(),
+                    brief,
+                    active,
+                });
             }
         }
         Ok(listed)
@@ -159,6 +179,7 @@ impl Windows {
         for room in gone.into_iter().filter(|room| room.stamp > since) {
             let listed = Listed {
                 brief: BriefRow::default(),
+                active: room.stamp,
                 room,
             };
             let details = RoomDetails {
@@ -181,6 +202,7 @@ impl Windows {
             )
             && filters.room_types.as_deref().is_none_or(among)
             && !among(&filters.not_room_types)
+            && self.marks.admit(filters, &one.room.room_id)
     }
 
     /// The wanted rooms in which something may be new to the connection.
@@ -199,12 +221,13 @@ impl Windows {
                 };
                 let gone = matches!(wanted.row.membership, Membership::Leave | Membership::Ban);
                 let news = match slide.connection.told(room) {
-                    None => !gone,
+                    None => !gone || !wanted.lists.is_empty(),
+                    Some(told) if gone => wanted.stamp > told.at(),
                     Some(told) => {
                         tail.is_some_and(|tail| tail > told.at())
                             || wanted.stamp > told.at()
                             || wanted.details.timeline_limit > told.limit
-                            || wanted.details.state_digest() != told.state
+                            || wanted.details.digest(wanted.is_dm) != told.state
                     }
                 };
                 if news {
@@ -245,6 +268,61 @@ impl Windows {
         fresh.extend(found.into_iter().map(|room| room.room_id));
         Ok(())
     }
+}
+
+/// Rooms that the user was put out of, and the others. Only the accepted shape lists them; of which
+/// departures were the user's own is found out for the latest.
+async fn put_out(
+    slide: &Slide<'_>,
+    snapshot: &dyn Snapshot,
+    mut gone: Vec<UserRoom>,
+) -> Result<(Vec<Listed>, Vec<UserRoom>), Fault> {
+    if slide.request.shape == Shape::Draft {
+        return Ok((Vec::new(), gone));
+    }
+    gone.sort_by_key(|room| std::cmp::Reverse(room.stamp));
+    let (mut listed, mut others) = (Vec::new(), Vec::new());
+    for (number, room) in gone.into_iter().enumerate() {
+        let told = match was_put_out(slide, snapshot, &room, number).await {
+            Err(fault) if fault.is_of_room() => None,
+            told => told?,
+        };
+        match told {
+            Some(bump_ms) => listed.push(Listed {
+                active: room.stamp,
+                brief: BriefRow {
+                    bump_ms,
+                    ..BriefRow::default()
+                },
+                room,
+            }),
+            None => others.push(room),
+        }
+    }
+    Ok((listed, others))
+}
+
+/// When the user was put out of the room, if they had been in it and did not leave by themselves.
+async fn was_put_out(
+    slide: &Slide<'_>,
+    snapshot: &dyn Snapshot,
+    room: &UserRoom,
+    number: usize,
+) -> Result<Option<u64>, Fault> {
+    if number >= DEPARTURES_MAX {
+        return Ok(None);
+    }
+    let Some(mut view) = RoomView::now(snapshot, &room.room_id).await? else {
+        return Ok(None);
+    };
+    let Some(event) = view.events(&[room.row.event]).await?.pop() else {
+        return Ok(None);
+    };
+    let user = &*slide.request.user_id;
+    if event.pdu.sender() == user || last_stay(&mut view, user, event.hash()).await?.is_none() {
+        return Ok(None);
+    }
+    Ok(Some(event.received_ts()))
 }
 
 /// A room that the projector has not seen.

@@ -11,16 +11,32 @@ use crate::error::ViewError;
 pub const LISTS_MAX: usize = 100;
 /// Ranges of one list.
 const RANGES_MAX: usize = 100;
-/// Rooms that one request subscribes to.
+/// Rooms that one request subscribes to in the draft's shape.
 pub const SUBSCRIPTIONS_MAX: usize = 1_000;
+/// The same in the accepted shape (MSC4186).
+pub const SUBSCRIPTIONS_ACCEPTED_MAX: usize = 100;
 /// Entries of one `required_state`.
 pub const REQUIRED_STATE_MAX: usize = 1_000;
+/// Spaces, and tags, of one filter.
+pub const FILTER_NAMES_MAX: usize = 100;
 /// Longest name of a connection.
 pub const CONNECTION_NAME_BYTES_MAX: usize = 64;
+
+/// Which of the two shapes of MSC4186 a client speaks.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Shape {
+    /// That of the draft, under an unstable path.
+    #[default]
+    Draft,
+    /// That which was accepted.
+    Accepted,
+}
 
 /// A request.
 #[derive(Debug, Clone)]
 pub struct SlidingRequest {
+    /// How the answer is written, and what is told of rooms that the user was put out of.
+    pub shape: Shape,
     /// Who asks.
     pub user_id: OwnedUserId,
     /// On which device.
@@ -55,10 +71,24 @@ pub struct ListRequest {
 /// What is told of a room.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct RoomDetails {
-    /// Types and state keys, with `*`, `$ME` and `$LAZY`.
-    pub required_state: Vec<(String, String)>,
+    /// Of the state: what any of these asks for.
+    pub state: Vec<StateSet>,
     /// Newest events at most.
     pub timeline_limit: u32,
+}
+
+/// A type and a state key; none stands for any.
+pub type StatePattern = (Option<String>, Option<String>);
+
+/// Which state is told of a room.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct StateSet {
+    /// What is.
+    pub include: Vec<StatePattern>,
+    /// What is not, even if it is included.
+    pub exclude: Vec<StatePattern>,
+    /// Whether members are told where their events are; any type does not stand for theirs then.
+    pub lazy_members: bool,
 }
 
 /// Which rooms are in a list: those that all of these hold for.
@@ -74,6 +104,12 @@ pub struct ListFilters {
     pub room_types: Option<Vec<Option<String>>>,
     /// Its type is none of these.
     pub not_room_types: Vec<Option<String>>,
+    /// One of these spaces, that the user is in, names it as a child.
+    pub spaces: Option<Vec<OwnedRoomId>>,
+    /// The user gave it one of these tags.
+    pub tags: Option<Vec<String>>,
+    /// The user gave it none of these tags.
+    pub not_tags: Vec<String>,
 }
 
 /// What is wanted besides rooms.
@@ -89,6 +125,8 @@ pub struct Extensions {
     pub receipts: Option<Scope>,
     /// Who types, of rooms in this scope.
     pub typing: Option<Scope>,
+    /// Changed subscriptions of threads, at most so many (MSC4308).
+    pub threads: Option<u64>,
 }
 
 /// Messages to the device.
@@ -113,6 +151,7 @@ impl SlidingRequest {
     /// A request that asks for nothing yet.
     pub fn new(user_id: OwnedUserId, device_id: OwnedDeviceId) -> Self {
         Self {
+            shape: Shape::default(),
             user_id,
             device_id,
             connection: String::new(),
@@ -125,14 +164,26 @@ impl SlidingRequest {
         }
     }
 
+    /// What the connection is known by: each shape has names of its own.
+    pub(crate) fn connection_name(&self) -> String {
+        match self.shape {
+            Shape::Draft => self.connection.clone(),
+            Shape::Accepted => format!("v4/{}", self.connection),
+        }
+    }
+
     /// Whether it asks for no more than it may.
     pub(crate) fn check(&self) -> Result<(), ViewError> {
         let refuse = |text: String| Err(ViewError::Invalid(text));
         if self.lists.len() > LISTS_MAX {
             return refuse(format!("ask for at most {LISTS_MAX} lists"));
         }
-        if self.subscriptions.len() > SUBSCRIPTIONS_MAX {
-            return refuse(format!("subscribe to at most {SUBSCRIPTIONS_MAX} rooms"));
+        let subscriptions_max = match self.shape {
+            Shape::Draft => SUBSCRIPTIONS_MAX,
+            Shape::Accepted => SUBSCRIPTIONS_ACCEPTED_MAX,
+        };
+        if self.subscriptions.len() > subscriptions_max {
+            return refuse(format!("subscribe to at most {subscriptions_max} rooms"));
         }
         if self.connection.len() > CONNECTION_NAME_BYTES_MAX {
             return refuse(format!(
@@ -141,11 +192,15 @@ impl SlidingRequest {
         }
         let lists = self.lists.values().map(|list| &list.details);
         for details in lists.chain(self.subscriptions.values()) {
-            if details.required_state.len() > REQUIRED_STATE_MAX {
+            if details.entries() > REQUIRED_STATE_MAX {
                 let text =
                     format!("ask for at most {REQUIRED_STATE_MAX} entries of required_state");
                 return refuse(text);
             }
+        }
+        if self.lists.values().any(|list| list.filters.names() > FILTER_NAMES_MAX) {
+            let text = format!("name at most {FILTER_NAMES_MAX} spaces and tags in a filter");
+            return refuse(text);
         }
         for ranges in self.lists.values().filter_map(|list| list.ranges.as_ref()) {
             if ranges.len() > RANGES_MAX || ranges.iter().any(|(first, last)| first > last) {
@@ -163,21 +218,34 @@ impl SlidingRequest {
     }
 }
 
+impl ListFilters {
+    fn names(&self) -> usize {
+        let spaces = self.spaces.as_ref().map_or(0, Vec::len);
+        let tags = self.tags.as_ref().map_or(0, Vec::len);
+        spaces + tags + self.not_tags.len()
+    }
+}
+
 impl RoomDetails {
-    /// A number that changes if the state asked for does.
-    pub(crate) fn state_digest(&self) -> u64 {
-        digest(&self.required_state)
+    fn entries(&self) -> usize {
+        let sets = self.state.iter();
+        sets.map(|set| set.include.len() + set.exclude.len()).sum()
+    }
+
+    /// A number that changes if the state asked for does, or whether it is a direct chat.
+    pub(crate) fn digest(&self, is_dm: bool) -> u64 {
+        digest(&(&self.state, is_dm))
     }
 
     /// All that either asks for.
     pub(crate) fn add(&mut self, other: &Self) {
         self.timeline_limit = self.timeline_limit.max(other.timeline_limit);
-        for entry in &other.required_state {
-            if !self.required_state.contains(entry) {
-                self.required_state.push(entry.clone());
+        for set in &other.state {
+            if !self.state.contains(set) {
+                self.state.push(set.clone());
             }
         }
-        self.required_state.sort_unstable();
+        self.state.sort_unstable();
     }
 }
 

@@ -4,52 +4,64 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use belfry_data::StateTuple;
 use belfry_event::EventHash;
-use ruma_common::UserId;
 
-use super::request::RoomDetails;
+use super::request::{RoomDetails, StatePattern, StateSet};
 use crate::{error::Fault, room_view::RoomView, sight::member_tuple, turn::shown, window::Window};
 
 const MEMBER: &str = "m.room.member";
-const ANY: &str = "*";
-const LAZY: &str = "$LAZY";
-const ME: &str = "$ME";
 
-/// `required_state`, for one reader.
+/// `required_state`: what any set of it asks for.
 pub(crate) struct Required<'a> {
-    entries: Vec<(&'a str, &'a str)>,
+    sets: &'a [StateSet],
     /// Whether members are told where their events are.
     pub(crate) lazy: bool,
 }
 
+fn matches((kind, key): &StatePattern, tuple: &StateTuple) -> bool {
+    kind.as_deref().is_none_or(|kind| kind == tuple.event_type())
+        && key.as_deref().is_none_or(|key| key == tuple.state_key())
+}
+
+impl StateSet {
+    /// Whether the set asks for this. With lazy members, any type does not stand for theirs.
+    fn wants(&self, tuple: &StateTuple) -> bool {
+        let hidden = self.lazy_members && tuple.event_type() == MEMBER;
+        let included = self.include.iter().any(|pattern| {
+            let any = matches!(pattern, (None, None));
+            !(any && hidden) && matches(pattern, tuple)
+        });
+        included && !self.exclude.iter().any(|pattern| matches(pattern, tuple))
+    }
+
+    /// Whether it asks for every member.
+    fn wants_members(&self) -> bool {
+        self.include.iter().any(|(kind, key)| {
+            let members = match kind.as_deref() {
+                None => !self.lazy_members,
+                Some(kind) => kind == MEMBER,
+            };
+            members && key.is_none()
+        })
+    }
+}
+
 impl<'a> Required<'a> {
-    pub(crate) fn new(details: &'a RoomDetails, user: &'a UserId) -> Self {
-        let entries = details.required_state.iter();
-        let lazy = |(kind, key): &(&str, &str)| *kind == MEMBER && *key == LAZY;
-        let entries: Vec<_> = entries
-            .map(|(kind, key)| {
-                let key = if key == ME {
-                    user.as_str()
-                } else {
-                    key.as_str()
-                };
-                (kind.as_str(), key)
-            })
-            .collect();
+    pub(crate) fn new(details: &'a RoomDetails) -> Self {
+        let sets = &*details.state;
+        let all = sets.iter().any(StateSet::wants_members);
         Self {
-            lazy: entries.iter().any(lazy),
-            entries: entries.into_iter().filter(|entry| !lazy(entry)).collect(),
+            lazy: !all && sets.iter().any(|set| set.lazy_members),
+            sets,
         }
     }
 
-    /// Whether the client wants this. With lazy members, `*` does not stand for all of them.
+    /// Whether the client wants this.
     pub(crate) fn wants(&self, tuple: &StateTuple) -> bool {
-        self.entries.iter().any(|(kind, key)| {
-            let all = *kind == ANY && *key == ANY;
-            let hidden = all && self.lazy && tuple.event_type() == MEMBER;
-            !hidden
-                && (*kind == ANY || *kind == tuple.event_type())
-                && (*key == ANY || *key == tuple.state_key())
-        })
+        self.sets.iter().any(|set| set.wants(tuple))
+    }
+
+    fn patterns(&self) -> impl Iterator<Item = &StatePattern> {
+        self.sets.iter().flat_map(|set| &set.include)
     }
 
     /// All that the client wants of the view's state: by single look-ups, if it names everything.
@@ -57,30 +69,34 @@ impl<'a> Required<'a> {
         &self,
         view: &mut RoomView<'_>,
     ) -> Result<BTreeMap<StateTuple, EventHash>, Fault> {
-        let wild = |(kind, key): &&(&str, &str)| *kind == ANY || *key == ANY;
-        if !self.entries.iter().any(|entry| wild(&entry)) {
-            let tuples = self.entries.iter();
-            let tuples = tuples.filter_map(|(kind, key)| StateTuple::new(*kind, *key).ok());
-            let tuples: BTreeSet<_> = tuples.collect();
-            return view.pick(view.state, tuples).await;
-        }
-        let of_members = |(kind, key): &&(&str, &str)| {
-            *key == ANY && (*kind == MEMBER || (*kind == ANY && !self.lazy))
+        let named = |(kind, key): &StatePattern| {
+            let (kind, key) = (kind.as_deref()?, key.as_deref()?);
+            StateTuple::new(kind, key).ok()
         };
-        let members = self.entries.iter().any(|entry| of_members(&entry));
+        if self
+            .patterns()
+            .all(|(kind, key)| kind.is_some() && key.is_some())
+        {
+            let tuples: BTreeSet<_> = self.patterns().filter_map(named).collect();
+            let tuples = tuples.into_iter().filter(|tuple| self.wants(tuple));
+            return view.pick(view.state, tuples.collect::<Vec<_>>()).await;
+        }
+        let members = self.sets.iter().any(StateSet::wants_members);
         let mut all = view.entries(view.state, members).await?;
-        all.retain(|tuple, _| self.wants(tuple));
         if !members {
-            let named = self.entries.iter().filter(|(kind, _)| *kind == MEMBER);
-            let named = named.filter_map(|(_, key)| StateTuple::member(key).ok());
+            let of_members = self
+                .patterns()
+                .filter(|(kind, _)| kind.as_deref().is_none_or(|kind| kind == MEMBER));
+            let named = of_members.filter_map(|(_, key)| StateTuple::member(key.as_deref()?).ok());
             let named: BTreeSet<_> = named.collect();
             all.extend(view.pick(view.state, named).await?);
         }
+        all.retain(|tuple, _| self.wants(tuple));
         Ok(all)
     }
 
-    /// The members of those who wrote what is shown, if they are wanted.
-    pub(crate) async fn of_senders(
+    /// The members of those who wrote what is shown, and of whom it is about, if they are wanted.
+    pub(crate) async fn of_window(
         &self,
         view: &mut RoomView<'_>,
         window: &Window,
@@ -89,8 +105,16 @@ impl<'a> Required<'a> {
         if self.lazy {
             for event in shown(window) {
                 tuples.insert(member_tuple(event.pdu.sender())?);
+                let about = event.tuple();
+                tuples.extend(about.filter(|tuple| tuple.event_type() == MEMBER));
             }
         }
         view.pick(view.state, tuples).await
+    }
+
+    /// Whether a change of this is told to a client that has seen all since: with lazy members, all
+    /// changes of members are.
+    pub(crate) fn follows(&self, tuple: &StateTuple, limited: bool) -> bool {
+        self.wants(tuple) || (self.lazy && !limited && tuple.event_type() == MEMBER)
     }
 }

@@ -9,6 +9,7 @@ use serde::Deserialize;
 
 use super::{
     list::Wanted,
+    request::Shape,
     required::Required,
     response::{Hero, SlidingRoom},
 };
@@ -18,6 +19,7 @@ use crate::{
     error::Fault,
     event::RoomEvent,
     joined::Candidate,
+    json::{EventList, Object},
     presentation,
     room_view::RoomView,
     sight::{Eyes, member_tuple, plain_tuple},
@@ -32,6 +34,7 @@ pub(crate) struct Assembly<'a> {
     /// `since` is up to where the connection was told of the room.
     pub(crate) turn: &'a Turn<'a>,
     pub(crate) candidate: &'a Candidate,
+    pub(crate) shape: Shape,
     pub(crate) wanted: &'a Wanted,
     pub(crate) told: Option<ToldRow>,
     /// What came behind this has just happened.
@@ -41,6 +44,8 @@ pub(crate) struct Assembly<'a> {
 /// What of the state an update tells.
 struct State {
     entries: BTreeMap<StateTuple, EventHash>,
+    /// What is there no more.
+    gone: Vec<StateTuple>,
     /// What changed; everything if the room is new to the client.
     changed: Option<BTreeSet<StateTuple>>,
 }
@@ -78,7 +83,7 @@ impl Assembly<'_> {
             initial: known.is_none(),
             expanded,
             bump_stamp: Some(self.wanted.bump_ms),
-            is_dm: self.wanted.is_dm,
+            is_dm: self.is_dm(),
             ..SlidingRoom::default()
         };
         self.describe(&mut view, &state, &mut update).await?;
@@ -93,6 +98,7 @@ impl Assembly<'_> {
         update.unread = Some(turn.unread(room).await?.total());
         let news = update.initial || expanded || counted || !update.timeline.is_empty();
         let news = news || !update.required_state.is_empty() || update.is_described();
+        let news = news || update.is_dm == Some(false);
         Ok((news || update.limited).then_some(update))
     }
 
@@ -106,7 +112,7 @@ impl Assembly<'_> {
             initial: true,
             invite_state: Some(stripped),
             bump_stamp: Some(self.wanted.bump_ms),
-            is_dm: self.wanted.is_dm,
+            is_dm: self.is_dm(),
             ..SlidingRoom::default()
         }))
     }
@@ -116,7 +122,8 @@ impl Assembly<'_> {
         &self,
         snapshot: &dyn Snapshot,
     ) -> Result<Option<SlidingRoom>, Fault> {
-        if self.told.is_none() {
+        let put_out = !self.wanted.lists.is_empty();
+        if self.told.is_none() && !put_out {
             return Ok(None);
         }
         let none = AccountChanges::default();
@@ -125,9 +132,22 @@ impl Assembly<'_> {
             limited: left.timeline.limited,
             prev_batch: left.timeline.prev_batch,
             timeline: left.timeline.events,
-            required_state: left.state.events().clone(),
+            // Who was never told of the room is told of the departure alone.
+            required_state: match self.told {
+                Some(_) => left.state.events().clone(),
+                None => EventList::default(),
+            },
+            initial: self.told.is_none(),
+            bump_stamp: put_out.then_some(self.wanted.bump_ms),
             ..SlidingRoom::default()
         }))
+    }
+
+    /// Whether it is a direct chat: told if it is, and if it is no more.
+    fn is_dm(&self) -> Option<bool> {
+        let (is_dm, details) = (self.wanted.is_dm, &self.wanted.details);
+        let was = self.told.is_some_and(|told| told.state == details.digest(true));
+        (is_dm || was).then_some(is_dm)
     }
 
     fn is_expanded(&self) -> bool {
@@ -141,9 +161,9 @@ impl Assembly<'_> {
         known: Option<Stamp>,
         window: &Window,
     ) -> Result<State, Fault> {
-        let required = Required::new(&self.wanted.details, self.turn.user());
-        let digest = self.wanted.details.state_digest();
-        let same = self.told.is_some_and(|told| told.state == digest);
+        let (details, required) = (&self.wanted.details, Required::new(&self.wanted.details));
+        let digests = [details.digest(true), details.digest(false)];
+        let same = self.told.is_some_and(|told| digests.contains(&told.state));
         let changes = match self.turn.base(view, known, window).await? {
             Base::OneOf(bases) => delta::changes(view, &bases).await?,
             Base::Nothing => None,
@@ -151,14 +171,19 @@ impl Assembly<'_> {
         let Some(changes) = changes else {
             return Ok(State {
                 entries: required.of_state(view).await?,
+                gone: Vec::new(),
                 changed: None,
             });
         };
         let touched = changes.keys().cloned().collect();
+        let gone = changes.iter().filter(|(_, event)| event.is_none());
+        let gone = gone.map(|(tuple, _)| tuple.clone());
+        let gone = gone.filter(|tuple| required.wants(tuple)).collect();
         let entries = if same {
+            let limited = window.limited;
             let wanted = changes
                 .into_iter()
-                .filter(|(tuple, _)| required.wants(tuple));
+                .filter(|(tuple, _)| required.follows(tuple, limited));
             wanted
                 .filter_map(|(tuple, event)| Some((tuple, event?)))
                 .collect()
@@ -167,6 +192,7 @@ impl Assembly<'_> {
         };
         Ok(State {
             entries,
+            gone,
             changed: Some(touched),
         })
     }
@@ -178,11 +204,11 @@ impl Assembly<'_> {
         eyes: &Eyes,
         window: &Window,
         state: State,
-    ) -> Result<crate::json::EventList, Fault> {
+    ) -> Result<EventList, Fault> {
         let turn = self.turn;
-        let required = Required::new(&self.wanted.details, turn.user());
+        let required = Required::new(&self.wanted.details);
         let mut entries = state.entries;
-        let senders = required.of_senders(view, window).await?;
+        let senders = required.of_window(view, window).await?;
         if let Some(device) = turn.device() {
             let since = self.live_since.filter(|_| self.told.is_some());
             let sent = |event: &EventHash| {
@@ -201,7 +227,13 @@ impl Assembly<'_> {
         }
         let hashes: Vec<_> = entries.into_values().collect();
         let (facts, style) = (turn.facts(), turn.style());
-        presentation::state(view, facts, eyes, style, &hashes, |_| true).await
+        let mut told = presentation::state(view, facts, eyes, style, &hashes, |_| true).await?;
+        if self.shape == Shape::Accepted {
+            for tuple in &state.gone {
+                told.push(|out| write_stub(tuple, out));
+            }
+        }
+        Ok(told)
     }
 
     fn live(&self, window: &Window) -> usize {
@@ -227,8 +259,12 @@ impl Assembly<'_> {
             let hashes: Vec<_> = found.into_values().collect();
             for event in view.events(&hashes).await? {
                 let said = said(&event);
-                update.name = update.name.take().or(said.name);
-                update.avatar = update.avatar.take().or(said.url);
+                update.name.set(said.name);
+                update.avatar.set(said.url);
+            }
+            if !update.initial {
+                update.name.or_removed(state.touches(of_type("m.room.name")));
+                update.avatar.or_removed(state.touches(of_type("m.room.avatar")));
             }
         }
         if named {
@@ -254,6 +290,14 @@ impl Assembly<'_> {
         let passing = self.turn.ephemeral(snapshot, room, known).await?;
         Ok(passing.own_receipt)
     }
+}
+
+/// Says that a piece of state is there no more.
+fn write_stub(tuple: &StateTuple, out: &mut String) {
+    let mut stub = Object::new(out);
+    stub.string("type", tuple.event_type());
+    stub.string("state_key", tuple.state_key());
+    stub.end();
 }
 
 #[derive(Default, Deserialize)]
