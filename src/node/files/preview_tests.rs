@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use belfry_env::{Env, SimulatedWall};
 use belfry_media::PreviewOptions;
-use belfry_remote::web_by;
+use belfry_remote::{PushGateways, web_by};
 use serde_json::{Value, json};
 
 use super::{
@@ -175,6 +175,35 @@ async fn what_a_page_names_is_judged_like_the_page() {
         assert_eq!(shown, (200, json!({"og:title": "t"})), "{image}");
     }
     assert!(web.dialled().iter().all(|address| address == "1.2.3.4:80"));
+    person.stop().await;
+}
+
+/// SSRF-014
+#[tokio::test(start_paused = true)]
+async fn no_push_gateway_inside_is_dialled() {
+    let (person, web) = server().await;
+    let set = "/_matrix/client/v3/pushers/set";
+    for (url, expected) in [
+        ("http://169.254.169.254/_matrix/push/v1/notify", 400),
+        ("https://a.example/other/path", 400),
+        ("https://169.254.169.254/_matrix/push/v1/notify", 200),
+    ] {
+        let body = json!({
+            "kind": "http", "app_id": "app", "pushkey": "key", "app_display_name": "app",
+            "device_display_name": "device", "lang": "en", "data": {"url": url},
+        });
+        let (status, answer) = person.json("POST", set, &body).await;
+        assert_eq!(status, expected, "{url}: {answer}");
+        // Whatever was stored: this is the way by which it is told.
+        let gateways = PushGateways::new(web.fetcher());
+        let refused = gateways.notify(url, "{}".to_owned()).await;
+        assert!(refused.is_err(), "{url}");
+    }
+    let inside: Vec<_> = web.dialled();
+    assert!(
+        inside.iter().all(|address| address == "1.2.3.4:443"),
+        "{inside:?}"
+    );
     person.stop().await;
 }
 
