@@ -11,7 +11,7 @@ use ruma_client_api::admin::{
     is_user_suspended::v1 as is_suspended, lock_user::v1 as lock, suspend_user::v1 as suspend,
 };
 use ruma_client_api::discovery::get_capabilities::v3::AccountModerationCapability;
-use ruma_common::{MilliSecondsSinceUnixEpoch, UInt, UserId};
+use ruma_common::{MilliSecondsSinceUnixEpoch, UserId};
 
 use crate::{
     edge::Call,
@@ -127,7 +127,7 @@ pub(crate) async fn whois(
 fn sessions(device: Device) -> whois::DeviceInfo {
     let mut connection = whois::ConnectionInfo::new();
     connection.ip = device.last_seen_ip;
-    let ts = device.last_seen_ts.and_then(|ts| UInt::try_from(ts).ok());
+    let ts = device.last_seen_ts.map(js_int::UInt::new_saturating);
     connection.last_seen = ts.map(MilliSecondsSinceUnixEpoch);
     let mut session = whois::SessionInfo::new();
     session.connections = vec![connection];

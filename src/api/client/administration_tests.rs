@@ -80,6 +80,7 @@ async fn lock_and_suspension_are_each_by_itself() {
         .ask(&office.bob, "POST", "/v3/createRoom", json!({}))
         .await;
     assert_eq!(create.0, 200);
+    office.app.stop().await;
 }
 
 #[tokio::test(start_paused = true)]

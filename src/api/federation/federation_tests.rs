@@ -8,7 +8,8 @@ use belfry_room::{KeyWanted, Keys};
 use futures_util::{FutureExt as _, future::BoxFuture};
 use http::{Method, Request, header};
 use ruma_common::{
-    MilliSecondsSinceUnixEpoch, OwnedServerName, RoomId, ServerName, owned_server_name, server_name,
+    MilliSecondsSinceUnixEpoch, OwnedServerName, RoomId, ServerName, UserId, owned_server_name,
+    server_name,
 };
 use serde_json::{Value, json};
 
