@@ -83,7 +83,10 @@ struct Body<'b> {
 impl Parcel {
     /// Whether it holds more than what may be lost.
     pub(crate) fn must_arrive(&self) -> bool {
-        self.events > 0 || self.caught.is_some() || !self.stored.is_empty() || !self.lists.is_empty()
+        self.events > 0
+            || self.caught.is_some()
+            || !self.stored.is_empty()
+            || !self.lists.is_empty()
     }
 
     /// Takes it off what waits in memory.
@@ -132,7 +135,12 @@ pub(crate) async fn next(
     let waiting = shared.queues.with(server, |destination| {
         let due: Vec<_> = destination.due.iter().take(PDUS_MAX).cloned().collect();
         let passing = destination.passing.clone();
-        (due, destination.catching.clone(), passing, destination.outbox)
+        (
+            due,
+            destination.catching.clone(),
+            passing,
+            destination.outbox,
+        )
     });
     let Some((due, catching, passing, outbox)) = waiting else {
         return Ok(None);

@@ -16,7 +16,7 @@ use crate::error::RoomError;
 use crate::handshake::{raw, raws};
 use crate::peers::{BACKFILL_MAX, MISSING_EVENTS_MAX, MissingEvents, StateEvents, StateIds};
 use crate::planner::rules_of;
-use crate::residence::is_in_room;
+use crate::residence::{acl_lets_in, is_in_room};
 use crate::rooms::{Rooms, Shared};
 use crate::sight::Sight;
 
@@ -187,16 +187,20 @@ fn hashes(rules: &RoomRules, ids: &[OwnedEventId]) -> Vec<EventHash> {
 }
 
 impl Shared {
-    /// The rules of a room that both servers are in.
+    /// The rules of a room that the other server is in, as far as this one knows: also of a room that
+    /// this server has left, for who hears of the departure may lack what was before it.
     pub(crate) async fn inside(
         &self,
         origin: &ServerName,
         room_id: &RoomId,
     ) -> Result<&'static RoomRules, RoomError> {
-        self.door(room_id, origin).await?;
         let snapshot = self.engine.snapshot().await?;
         let reader = RoomReader::new(&*snapshot, room_id);
         let head = reader.head().await?.ok_or(RoomError::UnknownRoom)?;
+        if !acl_lets_in(&reader, &head, origin).await? {
+            let text = "the room's access control list shuts the server out";
+            return Err(RoomError::Forbidden(text.to_owned()));
+        }
         if !is_in_room(&reader, &head, origin, false).await? {
             let text = "your server is not in this room".to_owned();
             return Err(RoomError::Forbidden(text));

@@ -10,7 +10,7 @@ use belfry_env::Moment;
 use belfry_room::{BACKFILL_MAX, Rooms};
 use ruma_common::RoomId;
 
-use crate::{edge::Edge, error::ApiError, state::Api};
+use crate::{edge::Edge, state::Api};
 
 /// How often one page is asked for again because a gap was filled.
 const FILLINGS_MAX: usize = 3;

@@ -17,6 +17,7 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use http::{Request, Response};
 use ruma_common::{OwnedServerName, ServerName};
+use serde_json::Value;
 use tower::ServiceExt as _;
 
 /// How long it takes to find out that nothing comes back.
@@ -36,6 +37,8 @@ struct State {
     cuts: BTreeSet<(OwnedServerName, OwnedServerName)>,
     weather: Weather,
     asked: BTreeMap<String, usize>,
+    /// Events in transactions.
+    told: usize,
 }
 
 /// The network.
@@ -52,6 +55,7 @@ impl Net {
             cuts: BTreeSet::new(),
             weather: Weather::default(),
             asked: BTreeMap::new(),
+            told: 0,
         };
         Arc::new(Self {
             state: Mutex::new(state),
@@ -95,6 +99,21 @@ impl Net {
         asked.map(|(_, count)| count).sum()
     }
 
+    /// How many events there were in transactions.
+    pub(super) fn told(&self) -> usize {
+        self.lock().told
+    }
+
+    fn count(&self, request: &Request<Bytes>) {
+        let mut state = self.lock();
+        let path = request.uri().path();
+        *state.asked.entry(path.to_owned()).or_default() += 1;
+        if path.contains("/v1/send/") {
+            let body: Value = serde_json::from_slice(request.body()).unwrap();
+            state.told += body["pdus"].as_array().map_or(0, Vec::len);
+        }
+    }
+
     /// Whether something is lost, after a while on its way.
     async fn travel(&self) -> bool {
         let Weather {
@@ -115,8 +134,7 @@ impl Net {
         limits: Limits,
     ) -> Result<Response<Bytes>, NetworkError> {
         let gone = || NetworkError::Unreachable(format!("{to} is away"));
-        let path = request.uri().path().to_owned();
-        *self.lock().asked.entry(path).or_default() += 1;
+        self.count(&request);
         if self.travel().await {
             self.clock.sleep(LOST_AFTER).await;
             return Err(gone());

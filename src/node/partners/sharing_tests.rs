@@ -25,8 +25,8 @@ async fn three_servers_share_rooms_of_every_current_version() {
 }
 
 /// All say something in the same moment, several times.
-async fn talk(world: &World, room: &str, rounds: usize) {
-    for round in 0..rounds {
+async fn talk(world: &World, room: &str, rounds: std::ops::Range<usize>) {
+    for round in rounds {
         let said = world.members.iter().map(|member| async move {
             member.say(room, &format!("{}-{round}", member.name)).await;
         });
@@ -38,7 +38,7 @@ async fn talk(world: &World, room: &str, rounds: usize) {
 async fn what_is_said_at_the_same_time_arrives_everywhere() {
     let world = World::new().await;
     let room = shared_room(&world, "12").await;
-    talk(&world, &room, 5).await;
+    talk(&world, &room, 0..5).await;
     world.settle().await;
     let sorted = |mut texts: Vec<String>| {
         texts.sort();
@@ -57,9 +57,9 @@ async fn a_topic_arrives_after_much_talk_at_the_same_time() {
     let world = World::new().await;
     for version in ["10", "12"] {
         let room = shared_room(&world, version).await;
-        talk(&world, &room, 30).await;
+        talk(&world, &room, 0..30).await;
         world.members[0].set_topic(&room, "tea").await;
-        talk(&world, &room, 5).await;
+        talk(&world, &room, 30..35).await;
         world.settle().await;
         for member in &world.members {
             let topic = member.topic(&room).await;
@@ -80,11 +80,11 @@ async fn a_join_by_way_of_one_server_is_told_to_the_others_once() {
     let room = one.create("12").await;
     two.join(&room, one).await;
     world.settle().await;
-    let before = world.net.asked("/send/");
+    let before = world.net.told();
     three.join(&room, one).await;
     world.settle().await;
     // The server that let it in tells the third one; nobody else has anything to say.
-    assert_eq!(world.net.asked("/send/") - before, 1);
+    assert_eq!(world.net.told() - before, 1);
     let members = two
         .get("GET", &format!("/rooms/{room}/joined_members"), json!({}))
         .await;

@@ -12,6 +12,7 @@ use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::{
+    member::RETRY_MAX,
     net::Weather,
     world::{World, shared_room},
 };
@@ -36,6 +37,8 @@ struct Run {
     acked: BTreeSet<String>,
     /// What each user's client was shown.
     seen: Vec<BTreeSet<String>>,
+    /// Who is not in the room now.
+    out: BTreeSet<usize>,
     said: u64,
     tally: Tally,
     trace: Vec<String>,
@@ -67,6 +70,7 @@ impl Run {
             room,
             acked: BTreeSet::new(),
             seen: vec![BTreeSet::new(); 3],
+            out: BTreeSet::new(),
             said: 0,
             tally: Tally::new(),
             trace: Vec::new(),
@@ -92,6 +96,13 @@ impl Run {
         self.note("calm", String::new());
         self.world.net.heal();
         self.world.net.set_weather(Weather::default());
+        self.world.pass(RETRY_MAX * 2).await;
+        for number in self.out.clone() {
+            self.come_or_go(number).await;
+        }
+        if !self.out.is_empty() {
+            return Err(format!("{:?} cannot come back", self.out));
+        }
         self.world.converge(&self.room).await?;
         for number in 0..self.world.members.len() {
             self.listen(number).await?;
@@ -125,7 +136,8 @@ impl Run {
                 self.note("stop", number.to_string());
                 self.world.members[number].stop_and_start().await;
             }
-            94..97 => {
+            94..96 => self.come_or_go(1 + pick(&self.random, 2)).await,
+            96..98 => {
                 let by = i64::try_from(self.random.below(2 * SKEW_MAX_MS)).unwrap();
                 let by = by - i64::try_from(SKEW_MAX_MS).unwrap();
                 self.note("clock", format!("{number} {by}"));
@@ -173,6 +185,25 @@ impl Run {
         self.note(if allowed { "state" } else { "refusal" }, format!("{number} {kind}"));
     }
 
+    /// Whoever is in the room leaves it; whoever is not tries to come back. The first stays.
+    async fn come_or_go(&mut self, number: usize) {
+        let (member, room) = (&self.world.members[number], &self.room);
+        let path = format!("/rooms/{room}/leave");
+        if self.out.contains(&number) {
+            let path = format!("/join/{room}?via=hs1&via=hs2&via=hs3");
+            let (status, _) = member.ask("POST", &path, json!({})).await;
+            if status == StatusCode::OK {
+                self.out.remove(&number);
+            }
+            self.note("return", format!("{number} {status}"));
+            return;
+        }
+        let (status, answer) = member.ask("POST", &path, json!({})).await;
+        assert_eq!(status, StatusCode::OK, "{answer}");
+        self.out.insert(number);
+        self.note("leave", number.to_string());
+    }
+
     async fn send(&mut self, number: usize, path: &str, content: Value) -> bool {
         let (status, answer) = self.world.members[number].ask("PUT", path, content).await;
         if status != StatusCode::OK {
@@ -215,6 +246,11 @@ impl Run {
     /// A client's next sync: nothing is shown twice.
     async fn listen(&mut self, number: usize) -> Result<(), String> {
         let news = self.world.members[number].sync().await;
+        if self.out.contains(&number) {
+            // Whoever comes back is shown the room anew.
+            self.seen[number].clear();
+            return Ok(());
+        }
         let timeline = &news["rooms"]["join"][&self.room]["timeline"]["events"];
         for event in timeline.as_array().into_iter().flatten() {
             let event_id = event["event_id"].as_str().unwrap().to_owned();

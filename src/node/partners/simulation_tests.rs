@@ -60,7 +60,7 @@ fn three_servers_converge_whatever_happens_between_them() {
         runs += 1;
     }
     eprintln!("{runs} runs: {tally:?}");
-    for what in ["say", "state", "cut", "crash", "stop", "weather"] {
+    for what in ["say", "state", "cut", "crash", "stop", "weather", "leave"] {
         assert!(tally.contains_key(what), "no run met {what}: {tally:?}");
     }
 }
