@@ -7,9 +7,7 @@ use std::sync::Arc;
 
 use axum::extract::FromRef;
 use belfry_policy::{Action, Purpose, Request, Rules};
-use belfry_room::{
-    FoundAlias, FoundMoment, FoundSpace, PublicRoomsAsk, RoomError, Rooms,
-};
+use belfry_room::{FoundAlias, FoundMoment, FoundSpace, PublicRoomsAsk, RoomError, Rooms};
 use belfry_user::Requester;
 use ruma_common::{
     OwnedRoomId, OwnedServerName, RoomAliasId, RoomId, RoomOrAliasId, ServerName, UserId,

@@ -61,7 +61,7 @@ pub use tracked::{
     AnchorRow, DEVICES_DUE_MAX, DeviceDue, DeviceDueRow, DeviceStreamRow, SHARED_ROOMS_MAX,
     TRACKED_DEVICES_MAX, TrackedDeviceRow, TrackedListRow, device_changes_with, device_streams,
     devices_due, devices_due_among, drop_device_due, holds, is_tracked, keep_device_stream,
-    moved_with, put_device_due, put_tracked_device, put_tracked_list, shared_with, tracked_devices,
+    put_device_due, put_tracked_device, put_tracked_list, shared_with, tracked_devices,
     tracked_list,
 };
 pub use to_device::{

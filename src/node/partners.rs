@@ -4,6 +4,7 @@
 mod member;
 mod membership_tests;
 mod net;
+mod agreement_tests;
 mod device_tests;
 mod outage_tests;
 mod query_tests;

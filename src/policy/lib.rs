@@ -10,6 +10,7 @@
 mod denial;
 mod invitation;
 mod objection;
+mod partners;
 mod request;
 mod rules;
 
@@ -23,6 +24,7 @@ pub use invitation::{
     Admission, INVITE_PERMISSION_ENTRIES_MAX, INVITE_PERMISSION_TYPES, InvitePermission,
 };
 pub use objection::{RULES, Rule};
+pub use partners::{PARTNERS_MAX, Partners};
 pub use request::{Account, Action, Direction, Peer, Purpose, Request, Requester, Room, Standing};
 pub use rules::{ADMIN, DEFAULT_CLASS, MEMBER, Problem, Role, RoomClass, Rules, ServerRights};
 

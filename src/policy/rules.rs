@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use ruma_common::{OwnedRoomId, OwnedServerName, ServerName};
 use serde::{Deserialize, Serialize};
 
+use crate::partners::Partners;
 use crate::request::{Action, Direction, Purpose};
 
 /// The role that the default rules give every right.
@@ -39,6 +40,10 @@ pub struct Rules {
     /// Rooms in which suspended accounts may still send, to talk with the administrators.
     #[serde(default)]
     pub contact_rooms: BTreeSet<OwnedRoomId>,
+    /// Agreements that administrators set while the server runs; a server that has one gets
+    /// nothing of `servers` and `other_servers`.
+    #[serde(skip)]
+    pub partners: Partners,
 }
 
 /// What accounts with a role may do.
@@ -128,6 +133,7 @@ impl Default for Rules {
             servers: BTreeMap::new(),
             other_servers: ServerRights::all(),
             contact_rooms: BTreeSet::new(),
+            partners: Partners::default(),
         }
     }
 }
@@ -152,9 +158,10 @@ pub enum Problem {
 }
 
 impl Rules {
-    /// The rights of a server.
-    pub fn server(&self, name: &ServerName) -> &ServerRights {
-        self.servers.get(name).unwrap_or(&self.other_servers)
+    /// The rights of a server, at this moment.
+    pub fn server(&self, name: &ServerName) -> ServerRights {
+        let rights = || self.servers.get(name).unwrap_or(&self.other_servers);
+        self.partners.of(name).unwrap_or_else(|| rights().clone())
     }
 
     /// What is wrong with the rules; ask before they come into force. Empty if nothing is.

@@ -9,10 +9,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use belfry_data::{
-    Commit, GlobalRow, Membership, ReadError, RoomReader, Snapshot, Stamp,
+    Commit, GlobalRow, Membership, ReadError, RoomReader, Snapshot, Stamp, StateTuple, StoredEvent,
+    WorkingSet,
     keys::{
         DeviceDue, DeviceDueRow, DeviceListRow, device_changes_with, device_streams, devices_due,
-        devices_due_among, keep_device_stream, keyed_devices, moved_with, put_device_due,
+        devices_due_among, keep_device_stream, keyed_devices, put_device_due,
     },
     user_rooms,
 };
@@ -34,6 +35,8 @@ pub const LIST_ROOMS_MAX: usize = 1_000;
 pub const LIST_SERVERS_MAX: usize = 10_000;
 /// Notes written by one commit.
 const NOTES_AT_ONCE: usize = 2_000;
+
+const MEMBER: &str = "m.room.member";
 
 /// Server, user, device (empty: the cross-signing keys).
 type Place = (OwnedServerName, OwnedUserId, String);
@@ -70,9 +73,10 @@ pub(crate) async fn note(
                     continue;
                 };
                 let found = RoomReader::new(snapshot, &room).event(*event).await?;
-                let joined = found.and_then(|event| joiner(&event.row.json));
+                let Some(event) = found else { continue };
+                let joined = joiner(&event.row.json);
                 if let Some(user) = joined.and_then(|user| desk.local(&user)) {
-                    desk.joined(*stamp, &room, &user).await?;
+                    desk.joined(&room, &user, &event).await?;
                 }
             }
             _ => {}
@@ -184,8 +188,13 @@ impl Desk<'_> {
 
     /// The user came into a room: servers in it that share no other room with them are told of all
     /// devices.
-    async fn joined(&mut self, at: Stamp, room: &RoomId, user: &UserId) -> Result<(), RouteError> {
-        if !moved_with(self.snapshot, room, user, at).await? {
+    async fn joined(
+        &mut self,
+        room: &RoomId,
+        user: &UserId,
+        event: &StoredEvent,
+    ) -> Result<(), RouteError> {
+        if self.was_joined(room, user, event).await? {
             return Ok(());
         }
         let mut servers = self.servers_in(room).await?.clone();
@@ -208,6 +217,28 @@ impl Desk<'_> {
             self.tell(&new, user, &device, due);
         }
         Ok(())
+    }
+
+    /// Whether the user was in the room before the event.
+    async fn was_joined(
+        &self,
+        room: &RoomId,
+        user: &UserId,
+        event: &StoredEvent,
+    ) -> Result<bool, RouteError> {
+        let tuple = StateTuple::new(MEMBER, user.as_str());
+        let (Some(root), Ok(tuple)) = (event.row.state_before, tuple) else {
+            return Ok(false);
+        };
+        let reader = RoomReader::new(self.snapshot, room);
+        let set = &mut WorkingSet::new();
+        let asked = std::slice::from_ref(&tuple);
+        reader.states().gather(set, &[root], asked).await?;
+        let Some(before) = set.get(root, &tuple)? else {
+            return Ok(false);
+        };
+        let before = reader.event(before).await?;
+        Ok(before.and_then(|event| joiner(&event.row.json)).is_some())
     }
 
     fn tell(
@@ -260,7 +291,10 @@ impl Desk<'_> {
         Ok(found)
     }
 
-    async fn servers_in(&mut self, room: &RoomId) -> Result<&BTreeSet<OwnedServerName>, RouteError> {
+    async fn servers_in(
+        &mut self,
+        room: &RoomId,
+    ) -> Result<&BTreeSet<OwnedServerName>, RouteError> {
         if !self.servers.contains_key(room) {
             let servers = servers_in(self.snapshot, room).await?;
             self.servers.insert(room.to_owned(), servers);
@@ -288,7 +322,7 @@ fn joiner(event: &str) -> Option<String> {
         content: Value,
     }
     let event: Event = serde_json::from_str(event).ok()?;
-    let joins = event.kind == "m.room.member" && event.content["membership"] == "join";
+    let joins = event.kind == MEMBER && event.content["membership"] == "join";
     event.state_key.filter(|_| joins)
 }
 
@@ -339,7 +373,10 @@ fn edu(due: &DeviceDue, keys: &QueriedKeys) -> String {
         "prev_id": previous,
     });
     let devices = keys.device_keys.get(&due.user);
-    match devices.and_then(|devices| devices.get(device)).and_then(parsed) {
+    match devices
+        .and_then(|devices| devices.get(device))
+        .and_then(parsed)
+    {
         Some(keys) => content["keys"] = keys,
         None => content["deleted"] = Value::Bool(true),
     }
@@ -375,7 +412,8 @@ mod tests {
         let mut keys = QueriedKeys::default();
         let devices = BTreeMap::from([("D".to_owned(), r#"{"device_id":"D"}"#.to_owned())]);
         keys.device_keys.insert(alice.clone(), devices);
-        keys.master_keys.insert(alice.clone(), r#"{"m":1}"#.to_owned());
+        keys.master_keys
+            .insert(alice.clone(), r#"{"m":1}"#.to_owned());
         let read = |due: &DeviceDue| -> Value { serde_json::from_str(&edu(due, &keys)).unwrap() };
         let there = read(&due(Some("D")));
         assert_eq!(there["edu_type"], "m.device_list_update");

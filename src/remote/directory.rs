@@ -18,7 +18,8 @@ use belfry_room::{
 };
 use http::Method;
 use ruma_common::{
-    OwnedEventId, OwnedRoomId, OwnedServerName, OwnedUserId, RoomAliasId, RoomId, ServerName, UserId,
+    OwnedEventId, OwnedRoomId, OwnedServerName, OwnedUserId, RoomAliasId, RoomId, ServerName,
+    UserId,
 };
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{
@@ -313,6 +314,9 @@ mod tests {
         shelf.put("c", 3, start + Duration::from_secs(2));
         assert_eq!(shelf.get(&"a", start), None, "the oldest went");
         let now = start + Duration::from_secs(5);
-        assert_eq!((shelf.get(&"b", now), shelf.get(&"c", now)), (Some(2), Some(3)));
+        assert_eq!(
+            (shelf.get(&"b", now), shelf.get(&"c", now)),
+            (Some(2), Some(3))
+        );
     }
 }

@@ -8,9 +8,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use belfry_data::BoxFuture;
 use belfry_env::Clock;
 use belfry_room::PeerError;
-use belfry_user::{
-    ClaimedKeys, DeviceList, QueriedKeys, RemoteKeys, WantedDevices, WantedKeys,
-};
+use belfry_user::{ClaimedKeys, DeviceList, QueriedKeys, RemoteKeys, WantedDevices, WantedKeys};
 use futures_util::{StreamExt as _, stream};
 use http::Method;
 use ruma_common::{OwnedServerName, OwnedUserId, ServerName, UserId};
@@ -115,9 +113,7 @@ impl SignedUserKeys {
     async fn devices_of(&self, user: &UserId, wait: Duration) -> Result<DeviceList, Value> {
         let path = Path::new("/_matrix/federation/v1/user/devices").segment(user.as_str());
         let request = (Method::GET, path);
-        let told: Listed = self
-            .send(user.server_name(), request, None, wait)
-            .await?;
+        let told: Listed = self.send(user.server_name(), request, None, wait).await?;
         if told.user_id != *user {
             return Err(failure("the answer is about another user"));
         }

@@ -75,13 +75,13 @@ impl Users {
         Ok(self.write_presence(user_id, &row).await?)
     }
 
-    /// Notes what a client that polls says of its user by the way; if that is news, what they say
-    /// about it.
+    /// Notes what a client that polls says of its user by the way; if that is news, all that they
+    /// say.
     pub async fn note_presence(
         &self,
         requester: &Requester,
         state: PresenceState,
-    ) -> Result<Option<Option<String>>, Fault> {
+    ) -> Result<Option<PresenceRow>, Fault> {
         if !self.keeps_presence() || state == PresenceState::Offline {
             return Ok(None);
         }
@@ -106,7 +106,7 @@ impl Users {
             active_ts: now,
         };
         self.write_presence(user_id, &row).await?;
-        Ok(Some(row.status.map(Into::into)))
+        Ok(Some(row))
     }
 
     pub(crate) async fn write_presence(&self, user: &UserId, row: &PresenceRow) -> Result<(), Fault> {

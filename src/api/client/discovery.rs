@@ -21,9 +21,7 @@ use ruma_client_api::{
     space::get_hierarchy::v1 as hierarchy,
     user_directory::search_users::v3 as search_users,
 };
-use ruma_common::{
-    OwnedRoomId, RoomAliasId, RoomId, ServerName, UserId, directory::RoomNetwork,
-};
+use ruma_common::{OwnedRoomId, RoomAliasId, RoomId, ServerName, UserId, directory::RoomNetwork};
 use serde_json::json;
 
 use crate::{
@@ -190,7 +188,11 @@ pub(crate) async fn hierarchy(
         ask_for(&elsewhere, &call.auth, page.missing, &mut wanted.far).await;
         page = door.views.hierarchy(&wanted).await?;
     }
-    if page.missing.iter().any(|room| room.room_id == wanted.room_id) {
+    if page
+        .missing
+        .iter()
+        .any(|room| room.room_id == wanted.room_id)
+    {
         return Err(ViewError::Forbidden.into());
     }
     Ok(JsonText(page.to_json()))

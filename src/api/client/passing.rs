@@ -184,7 +184,9 @@ pub(crate) async fn set_status(
     views.views.nudge();
     if users.keeps_presence() {
         let status = request.status_msg.as_deref();
-        others.federation.tell_presence(&request.user_id, state, status);
+        others
+            .federation
+            .tell_presence(&request.user_id, state, status);
     }
     Ok(set_presence::Response::new())
 }

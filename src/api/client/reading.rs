@@ -84,10 +84,11 @@ pub(crate) async fn note_presence(
     state: &PresenceState,
 ) -> Result<(), ApiError> {
     let state = stored(state)?;
-    if let Some(status) = users.note_presence(requester, state).await? {
+    if let Some(said) = users.note_presence(requester, state).await? {
         door.views.nudge();
         let user = &requester.user_id;
-        door.federation.tell_presence(user, state, status.as_deref());
+        door.federation
+            .tell_presence(user, said.state, said.status.as_deref());
     }
     Ok(())
 }

@@ -9,11 +9,7 @@ use belfry_kv::{Commit, ReadError, STAMP_BYTES, Seen, Shape, Snapshot, Stamp, Ta
 use ruma_common::{OwnedRoomId, OwnedUserId, RoomId, ServerName, UserId};
 use serde::{Deserialize, Serialize};
 
-use super::{
-    device::FORWARD,
-    rows::DeviceListRow,
-    tables::{DEVICE_LIST_LOG, MEMBER_LOG},
-};
+use super::{device::FORWARD, rows::DeviceListRow, tables::DEVICE_LIST_LOG};
 use crate::{
     codec::postcard_row,
     column::{RoomKey, ServerKey, UserKey},
@@ -135,9 +131,7 @@ pub async fn device_streams(
 ) -> Result<Vec<u64>, ReadError> {
     let keys: Vec<_> = users.iter().map(|user| (UserKey::from(*user),)).collect();
     let rows = DEVICE_STREAM.get_many(snapshot, &keys).await?.into_iter();
-    Ok(rows
-        .map(|row| row.map_or(0, |row| row.stream_id))
-        .collect())
+    Ok(rows.map(|row| row.map_or(0, |row| row.stream_id)).collect())
 }
 
 /// Sets how far a user's list has counted.
@@ -158,27 +152,6 @@ pub async fn device_changes_with(
     let page = DEVICE_LIST_LOG.scan(snapshot, range, FORWARD, COMMIT_CHANGES_MAX);
     let rows = page.await?.rows.into_iter();
     Ok(rows.map(|(_, row)| row).collect())
-}
-
-/// Whether the user began or ceased to be in the room by the commit in which `at` stands, or may
-/// have.
-pub async fn moved_with(
-    snapshot: &dyn Snapshot,
-    room: &RoomId,
-    user: &UserId,
-    at: Stamp,
-) -> Result<bool, ReadError> {
-    let (from, to) = whole_commit(at);
-    let key = |stamp| MEMBER_LOG.key(&(RoomKey::from(room), stamp));
-    let range = belfry_kv::Range {
-        from: key(from),
-        to: key(to).successor(),
-    };
-    let page = MEMBER_LOG.scan(snapshot, range, FORWARD, COMMIT_CHANGES_MAX);
-    let page = page.await?;
-    let is_user = |found: Option<&str>| found.is_none_or(|found| found == user.as_str());
-    let mut users = page.rows.iter().map(|(_, row)| row.user.as_deref());
-    Ok(page.rest.is_some() || users.any(is_user))
 }
 
 fn whole_commit(at: Stamp) -> (Stamp, Stamp) {

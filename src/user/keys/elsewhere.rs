@@ -29,6 +29,8 @@ use crate::{Users, fault::Fault, store::Tries};
 pub const RESYNCS_MAX: usize = 20;
 /// Bytes of one list that is kept; a larger one is asked for every time.
 pub const TRACKED_LIST_BYTES_MAX: usize = 512 * 1024;
+/// Users looked at on one snapshot.
+const USERS_AT_ONCE: usize = 100;
 /// Longest name of another server's device that is kept.
 const NAME_BYTES_MAX: usize = 256;
 /// Names of changes that one change refers to.
@@ -117,13 +119,6 @@ struct Known {
     seen: Seen<TrackedListRow>,
     /// Whether it may be kept.
     shared: bool,
-}
-
-/// A list that was asked for, as it is to be kept.
-struct Kept {
-    user: OwnedUserId,
-    seen: Seen<TrackedListRow>,
-    list: DeviceList,
 }
 
 impl Users {
@@ -215,23 +210,24 @@ impl Users {
         let mut answer = QueriedKeys::default();
         let mut known = BTreeMap::new();
         let mut ask = ByServer::new();
-        for (server, users) in wanted {
-            for (user, devices) in users {
-                let snapshot = self.0.store.snapshot().await?;
+        let all = wanted.values().flatten();
+        let all: Vec<(&OwnedUserId, &Vec<String>)> = all.collect();
+        for chunk in all.chunks(USERS_AT_ONCE) {
+            let snapshot = self.0.store.snapshot().await?;
+            for (user, devices) in chunk {
                 let (seen, trusted) = trusted_list(&*snapshot, user).await?;
                 if let Some(found) = trusted {
-                    found
-                        .signed_for(&*snapshot, viewer, user)
-                        .await?
-                        .tell(user, viewer, devices, &mut answer);
+                    let found = found.signed_for(&*snapshot, viewer, user).await?;
+                    found.tell(user, viewer, devices, &mut answer);
                     continue;
                 }
                 let shared = rows::shared_with(&*snapshot, user).await?.is_some();
-                known.insert(user.clone(), Known { seen, shared });
+                known.insert((*user).clone(), Known { seen, shared });
                 // All devices of a list that is to be kept.
-                let devices = if shared { Vec::new() } else { devices.clone() };
-                let of_server = ask.entry(server.clone()).or_default();
-                of_server.insert(user.clone(), devices);
+                let devices = (*devices).clone();
+                let devices = Some(devices).filter(|_| !shared).unwrap_or_default();
+                let of_server = ask.entry(user.server_name().to_owned()).or_default();
+                of_server.insert((*user).clone(), devices);
             }
         }
         if ask.is_empty() {
@@ -246,10 +242,12 @@ impl Users {
             let devices = wanted.get(server).and_then(|users| users.get(&user));
             let devices = devices.map(Vec::as_slice).unwrap_or_default();
             let found = Found::of_list(list);
-            found
-                .signed_for(&*snapshot, viewer, &user)
-                .await?
-                .tell(&user, viewer, devices, &mut answer);
+            found.signed_for(&*snapshot, viewer, &user).await?.tell(
+                &user,
+                viewer,
+                devices,
+                &mut answer,
+            );
         }
         Ok(answer)
     }
@@ -306,59 +304,70 @@ impl Users {
         known: &BTreeMap<OwnedUserId, Known>,
         lists: &BTreeMap<OwnedUserId, DeviceList>,
     ) -> Result<(), KeyError> {
-        for (user, list) in lists {
-            let Some(known) = known.get(user).filter(|known| known.shared) else {
-                continue;
-            };
-            if bytes(list) > TRACKED_LIST_BYTES_MAX || list.devices.len() > TRACKED_DEVICES_MAX {
-                continue;
+        let kept = lists.iter().filter_map(|(user, list)| {
+            let known = known.get(user).filter(|known| known.shared)?;
+            let devices = list.devices.len();
+            let fits = bytes(list) <= TRACKED_LIST_BYTES_MAX && devices <= TRACKED_DEVICES_MAX;
+            fits.then_some((user, &known.seen, list))
+        });
+        let kept: Vec<_> = kept.collect();
+        // Lazy: lists that are lost are asked for again.
+        let mut commit = Commit::lazy();
+        for chunk in kept.chunks(USERS_AT_ONCE) {
+            let snapshot = self.0.store.snapshot().await?;
+            for (user, seen, list) in chunk {
+                let more = bytes(list);
+                if commit.bytes() + more > TRACKED_LIST_BYTES_MAX {
+                    self.put_lists(std::mem::replace(&mut commit, Commit::lazy()))
+                        .await?;
+                }
+                add_list(&*snapshot, &mut commit, user, (seen, list)).await?;
             }
-            let kept = Kept {
-                user: user.clone(),
-                seen: known.seen.clone(),
-                list: list.clone(),
-            };
-            self.keep_one(kept).await?;
         }
-        Ok(())
+        self.put_lists(commit).await
     }
 
-    async fn keep_one(&self, kept: Kept) -> Result<(), KeyError> {
-        let Kept { user, seen, list } = kept;
-        let snapshot = self.0.store.snapshot().await?;
-        let anchor = rows::shared_with(&*snapshot, &user).await?;
-        // Lazy: a list that is lost is asked for again.
-        let mut commit = Commit::lazy();
-        let mut row = TrackedListRow {
-            stream_id: list.stream_id,
-            anchor,
-            devices: 0,
-            master: list.master.map(Into::into),
-            self_signing: list.self_signing.map(Into::into),
-        };
-        let mut gone: BTreeSet<String> = rows::tracked_devices(&*snapshot, &user)
-            .await?
-            .into_iter()
-            .map(|(device, _)| device)
-            .collect();
-        for (device, json, name) in list.devices {
-            let Some(tracked) = fit(&user, &device, json, name) else {
-                continue;
-            };
-            gone.remove(&device);
-            row.devices += 1;
-            rows::put_tracked_device(&mut commit, &user, &device, Some(&tracked));
+    async fn put_lists(&self, commit: Commit) -> Result<(), KeyError> {
+        if commit.writes.is_empty() {
+            return Ok(());
         }
-        for device in gone {
-            rows::put_tracked_device(&mut commit, &user, &device, None);
-        }
-        rows::put_tracked_list(&mut commit, &user, &seen, &row);
         match self.0.store.try_commit(commit).await {
-            // Told otherwise meanwhile, or asked for by another one: the next to need it asks.
+            // Told otherwise meanwhile, or asked for by another one: the next to need them asks.
             Ok(()) | Err(CommitError::Conflict) => Ok(()),
             Err(error) => Err(Fault::from(error).into()),
         }
     }
+}
+
+/// Adds a list to those that are kept.
+async fn add_list(
+    snapshot: &dyn Snapshot,
+    commit: &mut Commit,
+    user: &UserId,
+    (seen, list): (&Seen<TrackedListRow>, &DeviceList),
+) -> Result<(), KeyError> {
+    let mut row = TrackedListRow {
+        stream_id: list.stream_id,
+        anchor: rows::shared_with(snapshot, user).await?,
+        devices: 0,
+        master: list.master.as_deref().map(Into::into),
+        self_signing: list.self_signing.as_deref().map(Into::into),
+    };
+    let before = rows::tracked_devices(snapshot, user).await?.into_iter();
+    let mut gone: BTreeSet<String> = before.map(|(device, _)| device).collect();
+    for (device, json, name) in &list.devices {
+        let Some(tracked) = fit(user, device, json.clone(), name.clone()) else {
+            continue;
+        };
+        gone.remove(device);
+        row.devices += 1;
+        rows::put_tracked_device(commit, user, device, Some(&tracked));
+    }
+    for device in gone {
+        rows::put_tracked_device(commit, user, &device, None);
+    }
+    rows::put_tracked_list(commit, user, seen, &row);
+    Ok(())
 }
 
 fn check_speaker(origin: &ServerName, user: &UserId) -> Result<(), KeyError> {
