@@ -15,7 +15,8 @@ impl Rooms {
     /// A user of another server types, or no longer does if there is no timeout.
     ///
     /// # Errors
-    /// [`RoomError::Forbidden`] if the user is not of that server or not in the room.
+    /// [`RoomError::Forbidden`] if the user is not of that server or not in the room, or the room
+    /// shuts the server out.
     pub async fn receive_typing(
         &self,
         origin: &ServerName,
@@ -24,6 +25,7 @@ impl Rooms {
         timeout: Option<Duration>,
     ) -> Result<(), RoomError> {
         check_speaker(origin, user)?;
+        self.0.door(room_id, origin).await?;
         let snapshot = self.0.engine.snapshot().await?;
         require_joined(&*snapshot, room_id, user).await?;
         drop(snapshot);
@@ -43,6 +45,7 @@ impl Rooms {
         (event_id, thread): (&EventId, Option<&str>),
     ) -> Result<(), RoomError> {
         check_speaker(origin, user)?;
+        self.0.door(room_id, origin).await?;
         let kind = ReceiptKind::Read;
         let mark = ReadMark {
             kind,
