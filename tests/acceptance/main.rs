@@ -129,6 +129,61 @@ const FEDERATION_ROOMS_CASES: [&str; 30] = [
     "FETCH-008",
 ];
 
+/// What a hostile server sends and answers.
+const FEDERATION_HOSTILE: &str = include_str!("../data/bad_inputs_federation_hostile.tsv");
+/// The cases of [`FEDERATION_HOSTILE`].
+const FEDERATION_HOSTILE_CASES: [&str; 49] = [
+    "AUTHZ-002",
+    "AUTHZ-003",
+    "AUTHZ-004",
+    "AUTHZ-005",
+    "AUTHZ-006",
+    "AUTHZ-010",
+    "AUTHZ-011",
+    "AUTHZ-014",
+    "AUTHZ-015",
+    "AUTHZ-019",
+    "AUTHZ-020",
+    "AUTHZ-021",
+    "AUTHZ-023",
+    "AUTHZ-024",
+    "AUTHZ-025",
+    "EDU-003",
+    "EDU-004",
+    "EDU-005",
+    "EDU-007",
+    "EDU-008",
+    "EDU-009",
+    "FAUTH-009",
+    "FETCH-014",
+    "FETCH-015",
+    "FETCH-017",
+    "FETCH-018",
+    "INV-010",
+    "INV-011",
+    "JOIN-011",
+    "JOIN-013",
+    "JOIN-014",
+    "JOIN-018",
+    "JOIN-020",
+    "KEYS-015",
+    "PDU-005",
+    "PDU-006",
+    "PDU-007",
+    "PDU-009",
+    "PDU-011",
+    "PDU-014",
+    "PDU-015",
+    "PDU-016",
+    "PDU-017",
+    "PDU-020",
+    "PDU-022",
+    "TXN-002",
+    "TXN-005",
+    "TXN-006",
+    "TXN-010",
+];
+
 /// Push rules and sync.
 const SYNC: &str = include_str!("../data/bad_inputs_sync.tsv");
 /// The cases of [`SYNC`].
@@ -225,7 +280,7 @@ fn missing(table: &str) -> Vec<String> {
 }
 
 /// Every list: its table, the cases that it must hold, whether they are all that there are.
-const LISTS: [(&str, &[&str], Whole); 9] = [
+const LISTS: [(&str, &[&str], Whole); 10] = [
     (GROUND, &GROUND_CASES, Whole::Yes),
     (FIRST_SERVER, &FIRST_SERVER_CASES, Whole::Yes),
     (ROOMS_READING, &ROOMS_READING_CASES, Whole::NotYet),
@@ -233,6 +288,7 @@ const LISTS: [(&str, &[&str], Whole); 9] = [
     (E2EE, &E2EE_CASES, Whole::NotYet),
     (FEDERATION, &FEDERATION_CASES, Whole::NotYet),
     (FEDERATION_ROOMS, &FEDERATION_ROOMS_CASES, Whole::NotYet),
+    (FEDERATION_HOSTILE, &FEDERATION_HOSTILE_CASES, Whole::Yes),
     (SYNC, &SYNC_CASES, Whole::Yes),
     (MEDIA, &MEDIA_CASES, Whole::Yes),
 ];
