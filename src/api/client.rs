@@ -54,6 +54,8 @@ mod backup_tests;
 #[cfg(test)]
 mod bad_act_tests;
 #[cfg(test)]
+mod bad_reading_tests;
+#[cfg(test)]
 mod bad_room_tests;
 #[cfg(test)]
 mod delayed_tests;
@@ -61,6 +63,8 @@ mod delayed_tests;
 mod directory_tests;
 #[cfg(test)]
 mod discovery_tests;
+#[cfg(test)]
+mod event_tests;
 #[cfg(test)]
 mod keys_fixture;
 #[cfg(test)]
@@ -84,13 +88,19 @@ mod relation_tests;
 #[cfg(test)]
 mod room_act_tests;
 #[cfg(test)]
+mod room_endpoint_tests;
+#[cfg(test)]
 mod room_tests;
 #[cfg(test)]
 mod session_tests;
 #[cfg(test)]
 mod signing_tests;
 #[cfg(test)]
+mod probe_tests;
+#[cfg(test)]
 mod sliding_tests;
+#[cfg(test)]
+mod sync_v4_tests;
 #[cfg(test)]
 mod subscription_tests;
 #[cfg(test)]

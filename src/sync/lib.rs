@@ -92,6 +92,8 @@ mod push_tests;
 #[cfg(test)]
 mod read_tests;
 #[cfg(test)]
+mod slide_fold_tests;
+#[cfg(test)]
 mod sync_tests;
 #[cfg(test)]
 mod visibility_tests;
