@@ -46,6 +46,8 @@ pub(crate) struct Destination {
     pub(crate) covered: Option<Stamp>,
     /// Whether the rooms of all that is due are in the database too.
     pub(crate) kept: bool,
+    /// Whether an earlier life may have left rooms in the database.
+    pub(crate) resumed: bool,
     /// EDUs that may be lost: by what they replace.
     pub(crate) passing: BTreeMap<String, String>,
     /// Whether EDUs wait in the database.

@@ -110,6 +110,7 @@ async fn begin(shared: &Arc<Shared>) -> Result<Option<CursorRow>, RouteError> {
         for (server, row) in page {
             shared.queues.with_new(&server, |destination| {
                 destination.kept = row.failures > 0;
+                destination.resumed = true;
                 destination.row = Some(row);
                 destination.whole = false;
                 destination.outbox = true;
@@ -279,11 +280,16 @@ pub(crate) async fn sort(
     for (room, entries) in rooms {
         let hashes: Vec<_> = entries.iter().map(|entry| entry.due.event).collect();
         let servers = servers_in(snapshot, &room).await?;
-        let events = RoomReader::new(snapshot, &room).events(&hashes).await?;
+        let reader = RoomReader::new(snapshot, &room);
+        let events = reader.events(&hashes).await?;
         for (entry, event) in entries.into_iter().zip(events) {
             let Some(told) = event.as_ref().and_then(Told::of) else {
                 continue;
             };
+            let before = told.before_entry(shared.client.server());
+            if !before.is_empty() && reader.are_gaps(&before).await?.contains(&true) {
+                continue;
+            }
             let targets = told.targets(shared.client.server(), &servers, entry.relayed);
             all.push((entry.due, targets));
         }

@@ -348,7 +348,7 @@ async fn finish(shared: &Shared, server: &ServerName) -> bool {
             let row = gone.row?;
             let mut commit = Commit::lazy();
             forget_destination(&mut commit, server, &row);
-            if gone.kept {
+            if gone.kept || gone.resumed {
                 forget_lag(&mut commit, server);
             }
             Some(shared.engine.commit(commit))

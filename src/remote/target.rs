@@ -8,7 +8,7 @@ use belfry_data::{
     GlobalRow, Membership, ReadError, RoomHead, RoomReader, Snapshot, StateError, StoredEvent,
 };
 use belfry_event::EventHash;
-use ruma_common::{OwnedRoomId, OwnedServerName, OwnedUserId, RoomId, ServerName};
+use ruma_common::{OwnedRoomId, OwnedEventId, OwnedServerName, OwnedUserId, RoomId, ServerName};
 use serde::Deserialize;
 
 /// Servers of one room that are told; beyond, they find out from others.
@@ -26,6 +26,8 @@ pub(crate) struct Told {
     state_key: Option<String>,
     #[serde(default)]
     content: Content,
+    #[serde(default)]
+    prev_events: Vec<OwnedEventId>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -57,6 +59,19 @@ impl Told {
         targets.remove(own);
         targets.remove(sender);
         targets
+    }
+
+    /// The events before it, if it may be the one by which this server came into the room: then they
+    /// are missing here, and whoever let it in tells the others.
+    pub(crate) fn before_entry(&self, own: &ServerName) -> Vec<EventHash> {
+        let membership = self.content.membership.as_ref();
+        let joins = membership.and_then(|it| it.as_str()) == Some("join");
+        if self.kind != MEMBER || !joins || self.sender.server_name() != own {
+            return Vec::new();
+        }
+        let ids = self.prev_events.iter();
+        ids.filter_map(|id| EventHash::from_any_event_id(id).ok())
+            .collect()
     }
 
     /// The server of a member who left or was put out, which may no longer be in the room.

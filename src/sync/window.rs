@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use belfry_data::{Direction, Root, Stamp, TimelinePoint};
 use belfry_event::EventHash;
 use ruma_common::ServerName;
+use ruma_events::TimelineEventType;
 
 use crate::{
     error::Fault,
@@ -192,16 +193,18 @@ impl Scan<'_, '_> {
     }
 }
 
-/// Which of the events that these refer to are missing. This server's own refer to none.
+/// Which of the events that these refer to are missing. This server's own refer to none, but for
+/// those by which it came into the room.
 pub(crate) async fn gaps(
     view: &RoomView<'_>,
     local: &ServerName,
     events: &[RoomEvent],
 ) -> Result<BTreeSet<EventHash>, Fault> {
     let here: BTreeSet<_> = events.iter().map(RoomEvent::hash).collect();
-    let foreign = events
-        .iter()
-        .filter(|event| event.pdu.sender().server_name() != local);
+    let foreign = events.iter().filter(|event| {
+        let own = event.pdu.sender().server_name() == local;
+        !own || *event.pdu.event_type() == TimelineEventType::RoomMember
+    });
     let prev = foreign.flat_map(|event| event.pdu.prev_hashes());
     let prev: BTreeSet<_> = prev.filter(|hash| !here.contains(*hash)).copied().collect();
     let prev: Vec<_> = prev.into_iter().collect();

@@ -109,3 +109,28 @@ async fn an_event_waits_for_nobody_elses_missing_ancestors() {
     world.assert_converged(&room).await;
     world.stop().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_comes_late_or_comes_back_finds_what_was_before() {
+    let world = World::new().await;
+    let [one, two, _] = &world.members[..] else {
+        panic!("three members");
+    };
+    let room = one.create("12").await;
+    let said = |from: usize, to: usize| (from..to).map(|number| format!("a{number}"));
+    for text in said(0, 150) {
+        one.say(&room, &text).await;
+    }
+    two.join(&room, one).await;
+    assert_eq!(two.texts(&room).await, said(0, 150).collect::<Vec<_>>());
+    let path = format!("/rooms/{room}/leave");
+    two.get("POST", &path, serde_json::json!({})).await;
+    world.settle().await;
+    for text in said(150, 300) {
+        one.say(&room, &text).await;
+    }
+    two.join(&room, one).await;
+    assert_eq!(two.texts(&room).await, said(0, 300).collect::<Vec<_>>());
+    world.assert_converged_of(&room, 2).await;
+    world.stop().await;
+}
