@@ -32,7 +32,8 @@ pub const STEP_MAX: Duration = Duration::from_secs(45);
 const LOOK: Duration = Duration::from_millis(50);
 /// How long a sync waits at the server.
 const POLL: Duration = Duration::from_secs(20);
-const PASSWORD: &str = "correct horse battery";
+/// Of everybody.
+pub const PASSWORD: &str = "correct horse battery";
 
 /// What `look` gives once it gives something.
 pub async fn until<T, F>(what: &str, mut look: impl FnMut() -> F) -> Result<T, Failure>
