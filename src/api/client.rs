@@ -100,7 +100,11 @@ mod probe_tests;
 #[cfg(test)]
 mod sliding_tests;
 #[cfg(test)]
+mod sync_hostile_tests;
+#[cfg(test)]
 mod sync_v4_tests;
+#[cfg(test)]
+mod thread_extension_tests;
 #[cfg(test)]
 mod subscription_tests;
 #[cfg(test)]

@@ -78,7 +78,9 @@ impl Rooms {
             return Ok(None);
         }
         let since = beginning(&reader, rules, root, user).await?;
-        let Some(since) = since else { return Ok(None) };
+        let Some((since, first)) = since else {
+            return Ok(None);
+        };
         let until = match before {
             Some(before) => {
                 let (stored, event) = find(&reader, rules, before).await?;
@@ -95,7 +97,8 @@ impl Rooms {
         for stored in reader.events(&hashes).await?.into_iter().flatten() {
             let event = stored.pdu(rules).map_err(fault)?;
             let kind = event.event_type().to_string();
-            let kept = KEPT.contains(&&*kind) || stored.row.redacted_by.is_some();
+            let kept =
+                KEPT.contains(&&*kind) || stored.hash == first || stored.row.redacted_by.is_some();
             if event.sender() == user && !kept {
                 redact_stored(&mut commit, room_id, &stored, removal.hash);
             }
@@ -169,14 +172,14 @@ async fn may_redact(
     Ok(create.is_some_and(|create| may_redact_others(&create, levels.as_ref(), user)))
 }
 
-/// Where the stay began that lasted in this state: its first join, behind which changes of the
+/// Where the stay began that lasted in this state, and by which event: its first join, behind which changes of the
 /// user's name do not begin another.
 async fn beginning(
     reader: &RoomReader<'_>,
     rules: &'static RoomRules,
     root: Root,
     user: &UserId,
-) -> Result<Option<TimelinePoint>, RoomError> {
+) -> Result<Option<(TimelinePoint, EventHash)>, RoomError> {
     let (mut root, mut found) = (root, None);
     for _ in 0..STAY_EVENTS_MAX {
         let Some(stored) = entry(reader, root, ("m.room.member", user.as_str())).await? else {
@@ -187,7 +190,7 @@ async fn beginning(
         if !joined && found.is_some() {
             break;
         }
-        found = Some(point(&stored, &event));
+        found = Some((point(&stored, &event), stored.hash));
         root = stored.row.state_before.unwrap_or(Root::EMPTY);
         if !joined {
             break;

@@ -260,7 +260,7 @@ async fn room_016_031_032_state_that_would_break_the_room_is_refused() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_redacted_create_event_keeps_what_the_room_needs() {
+async fn room_018_what_a_room_rests_on_is_not_redacted() {
     let app = TestApp::new();
     let alice = app.person("alice").await;
     let room = room(&app, &alice, &json!({"room_version": "11"})).await;
@@ -268,30 +268,20 @@ async fn a_redacted_create_event_keeps_what_the_room_needs() {
     let path = format!("rooms/{room}/state/m.room.server_acl/");
     let (_, sent) = ask(&app, &alice, ("PUT", &path), &acl.to_string()).await;
     let (_, state) = ask(&app, &alice, ("GET", &format!("rooms/{room}/state")), "").await;
-    let create = state
-        .as_array()
-        .unwrap()
-        .iter()
-        .find(|event| event["type"] == "m.room.create");
+    let mut state = state.as_array().unwrap().iter();
+    let create = state.find(|event| event["type"] == "m.room.create");
     let create = create.unwrap()["event_id"].clone();
     for (txn, event) in [&create, &sent["event_id"]].into_iter().enumerate() {
-        let path = format!("rooms/{room}/redact/{}/{txn}", event.as_str().unwrap());
-        assert_eq!(ask(&app, &alice, ("PUT", &path), "{}").await.0, 200);
+        let target = event.as_str().unwrap();
+        let path = format!("rooms/{room}/redact/{target}/{txn}");
+        let told = refused(&app, &alice, ("PUT", &path), &json!({})).await;
+        assert_eq!(told, expect(403, "M_FORBIDDEN"));
+        let path = format!("rooms/{room}/send/m.room.redaction/{txn}");
+        let told = refused(&app, &alice, ("PUT", &path), &json!({"redacts": target})).await;
+        assert_eq!(told, expect(403, "M_FORBIDDEN"));
     }
-    let (_, create) = ask(
-        &app,
-        &alice,
-        ("GET", &format!("rooms/{room}/state/m.room.create/")),
-        "",
-    )
-    .await;
-    assert_eq!(create["room_version"], "11");
-    let sending = format!("rooms/{room}/send/m.room.message/1");
-    assert_eq!(
-        ask(&app, &alice, ("PUT", &sending), "{}").await.0,
-        200,
-        "the room goes on"
-    );
+    let (_, kept) = ask(&app, &alice, ("GET", &path), "").await;
+    assert_eq!(kept, acl, "it still applies");
     app.stop().await;
 }
 
