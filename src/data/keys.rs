@@ -66,7 +66,7 @@ pub use tracked::{
 };
 pub use to_device::{
     Inbox, InboxMessage, InboxPage, NewMessage, Recipients, TO_DEVICE_PAGE_MAX, ToDeviceWrites,
-    forget_messages, inboxes, messages_for, oldest_in_inbox,
+    forget_messages, inboxes, messages_for, oldest_in_inbox, oldest_in_inboxes,
 };
 pub use trim::{
     DEVICE_LIST_ENTRIES_KEPT, MEMBER_ENTRIES_KEPT, TRIM_ENTRIES_MAX, TRIM_MEMBERS_MAX, TRIM_ROOMS_MAX,

@@ -1,7 +1,7 @@
-//! What a server does for devices by itself: signs out those that nobody uses, shortens the logs
-//! that their lists follow from.
+//! What a server does for devices by itself: signs out those that nobody uses, forgets messages that
+//! waited too long for one, shortens the logs that their lists follow from.
 //!
-//! It exists so that neither sessions nor logs are kept for ever. What it does is in the database
+//! It exists so that neither sessions, messages nor logs are kept for ever. What it does is in the database
 //! step by step, and done again if a crash takes it back. It knows nothing of what the logs are
 //! read for, but for who must have read them.
 
@@ -51,6 +51,13 @@ pub(crate) fn keep_devices(env: &Env, database: &Database, users: &Users, read_e
                 }
                 None => return,
             }
+            match own.shutdown.unless(drop_old(&users)).await {
+                Some(Ok(dropped)) => tracing::debug!(dropped, "old messages to devices went"),
+                Some(Err(error)) => {
+                    tracing::warn!(%error, "old messages stay; the next round tries again");
+                }
+                None => return,
+            }
             match own.shutdown.unless(trim(&database, read_elsewhere)).await {
                 Some(Ok(gone)) => tracing::debug!(gone, "logs of devices and members were shortened"),
                 Some(Err(error)) => {
@@ -67,6 +74,20 @@ async fn drop_idle(users: &Users) -> Result<usize, Fault> {
     let (mut dropped, mut after) = (0, None);
     loop {
         let step = users.drop_idle_devices(after.as_ref()).await?;
+        dropped += step.dropped;
+        after = step.next;
+        if after.is_none() {
+            return Ok(dropped);
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+/// One round over all inboxes; how many messages went.
+async fn drop_old(users: &Users) -> Result<usize, Fault> {
+    let (mut dropped, mut after) = (0, None);
+    loop {
+        let step = users.drop_old_messages(after.as_ref()).await?;
         dropped += step.dropped;
         after = step.next;
         if after.is_none() {

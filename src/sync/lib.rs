@@ -96,6 +96,8 @@ mod slide_fold_tests;
 #[cfg(test)]
 mod sync_tests;
 #[cfg(test)]
+mod trimmed_tests;
+#[cfg(test)]
 mod visibility_tests;
 
 pub use absence::{PRESENCE_LIFE, PRESENCE_LOOK_EVERY, PRESENT_MAX};

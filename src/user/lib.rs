@@ -21,6 +21,7 @@ mod inheritance;
 mod invitation;
 mod keys;
 mod name;
+mod old_message;
 mod openid;
 mod partner;
 mod password;
@@ -40,6 +41,8 @@ mod store;
 mod system;
 mod tag;
 mod to_device;
+#[cfg(test)]
+mod to_device_tests;
 mod token;
 mod turn;
 mod uia;
@@ -87,6 +90,7 @@ pub use keys::{
     RESYNCS_MAX, RemoteKeys, SIGNATURES_MAX, SIGNING_KEY_BYTES_MAX, SignatureFailure, SignatureFailures,
     SignedKeys, SigningKeys, TRACKED_LIST_BYTES_MAX, WantedDevices, WantedKeys, keys_for_servers,
 };
+pub use old_message::{OLD_PAGE_MAX, OldMessages};
 pub use openid::{OPENID_LIFE, OpenIdError};
 pub use partner::{PARTNER_NOTE_BYTES_MAX, Partner, PartnerError};
 pub use password::{PASSWORD_BYTES_MAX, PasswordOptions, Unfit};

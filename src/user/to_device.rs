@@ -36,7 +36,7 @@ const COMMIT_INBOXES_MAX: usize = 1_000;
 /// Content of one EDU, if it is more than one message's: other servers take no larger ones.
 const EDU_BYTES_MAX: usize = 48 * 1024;
 /// Messages taken out of an inbox at once.
-const FORGET_MAX: usize = 500;
+pub(crate) const FORGET_MAX: usize = 500;
 
 /// Messages as JSON, by user and device; `*` for all devices.
 pub type Messages = BTreeMap<OwnedUserId, BTreeMap<String, String>>;

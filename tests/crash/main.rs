@@ -12,6 +12,8 @@ mod actor;
 #[cfg(test)]
 mod backup;
 #[cfg(test)]
+mod claims;
+#[cfg(test)]
 mod client;
 #[cfg(test)]
 mod damage;

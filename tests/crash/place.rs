@@ -34,6 +34,7 @@ registration = "off"
 room_creation = "off"
 join_local = "off"
 join_room = "off"
+key_claim = "off"
 
 [storage]
 free_disk_min_mib = 16

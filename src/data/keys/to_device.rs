@@ -123,6 +123,19 @@ impl InboxPage {
         self.rows.last().map(|(stamp, _)| *stamp)
     }
 
+    /// Leaves only those rows at the beginning whose messages' time is up at this age.
+    #[must_use]
+    pub fn expired(mut self, age_ms: u64) -> Self {
+        let rows = self.rows.iter().zip(&self.shared);
+        let old = rows.take_while(|((stamp, row), shared)| {
+            message(*stamp, row, shared.as_ref(), age_ms).is_none()
+        });
+        let count = old.count();
+        self.rows.truncate(count);
+        self.shared.truncate(count);
+        self
+    }
+
     /// The messages whose time is not up at this age.
     pub fn messages(&self, age_ms: u64) -> Vec<InboxMessage> {
         let rows = self.rows.iter().zip(&self.shared);
@@ -323,7 +336,15 @@ pub async fn messages_for(
     let page = TO_DEVICE.scan(snapshot, range, FORWARD, limit).await?;
     let more = page.rest.is_some();
     let rows = page.rows.into_iter().map(|((_, _, at), row)| (at, row));
-    let rows: Vec<_> = rows.collect();
+    with_shared(snapshot, rows.collect(), more).await
+}
+
+/// The rows with the content that others have, too.
+async fn with_shared(
+    snapshot: &dyn Snapshot,
+    rows: Vec<(Stamp, ToDeviceRow)>,
+    more: bool,
+) -> Result<InboxPage, ReadError> {
     let mut batch = belfry_kv::Batch::new();
     let handles: Vec<_> = rows
         .iter()
@@ -350,6 +371,24 @@ pub async fn oldest_in_inbox(
     limit: usize,
 ) -> Result<InboxPage, ReadError> {
     messages_for(snapshot, inbox, STAMP_FIRST, STAMP_LAST, limit).await
+}
+
+/// The oldest message of each of these inboxes, in the order asked, as a page of its own. One round trip,
+/// and one for each whose content others have, too. At most [`belfry_kv::SCAN_MANY_RANGES_MAX`] inboxes.
+pub async fn oldest_in_inboxes(
+    snapshot: &dyn Snapshot,
+    inboxes: &[(&UserId, &str)],
+) -> Result<Vec<InboxPage>, ReadError> {
+    let prefix = |(user, device): &(&UserId, &str)| (UserKey::from(*user), (*device).to_owned());
+    let ranges = inboxes.iter().map(|inbox| TO_DEVICE.prefix(&prefix(inbox)));
+    let found = TO_DEVICE.scan_many(snapshot, ranges.collect(), 1).await?;
+    let mut pages = Vec::new();
+    for rows in found {
+        let more = rows.rest.is_some();
+        let rows = rows.rows.into_iter().map(|((_, _, at), row)| (at, row));
+        pages.push(with_shared(snapshot, rows.collect(), more).await?);
+    }
+    Ok(pages)
 }
 
 /// Takes messages out of an inbox: the commit applies only if all are still there. What no other
