@@ -12,6 +12,7 @@ mod handshake_tests;
 mod passing_tests;
 mod peer;
 mod policy_server_tests;
+mod reading_tests;
 mod realm;
 mod reset_tests;
 mod scene;

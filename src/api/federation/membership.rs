@@ -170,6 +170,9 @@ async fn accept_invite(
     let parties: Parties = serde_json::from_str(invitation.event.get())
         .map_err(|_| invalid("this is no invite of a user"))?;
     if parties.state_key.server_name() == api.federation.server() {
+        let (rooms, invited) = (Subject::Room(room.clone()), parties.state_key.clone());
+        api.edge.charge(Limit::InviteRoom, rooms)?;
+        api.edge.charge(Limit::InviteUser, Subject::User(invited))?;
         consent::ask_for_other(&api.users, &parties.state_key, &parties.sender).await?;
     }
     let accepted = api

@@ -275,6 +275,34 @@ async fn join_011_a_room_takes_so_many_joins_of_other_servers_and_then_asks_to_w
 }
 
 #[tokio::test(start_paused = true)]
+async fn somebody_is_invited_so_often_by_other_servers_and_then_they_are_to_wait() {
+    let mut rates = RateOptions::field_defaults();
+    for limit in Limit::ALL
+        .iter()
+        .filter(|limit| **limit != Limit::InviteUser)
+    {
+        rates.set(*limit, None);
+    }
+    let scene = Scene::with(rates).await;
+    let mut answers = Vec::new();
+    for number in 0..100 {
+        let realm = Realm::new(&scene.evil, 11, "invite");
+        realm.add("m.room.topic", Some(""), &json!({"topic": number}));
+        let (path, body) = realm.invite(ALICE);
+        let (status, answer) = scene.ask_as(&scene.evil, "PUT", &path, Some(&body)).await;
+        assert!(matches!(status, 200 | 429), "{answer}");
+        answers.push(status);
+    }
+    assert_eq!(answers.first(), Some(&200));
+    assert_eq!(answers.last(), Some(&429));
+    let realm = Realm::new(&scene.evil, 11, "invite");
+    let (path, body) = realm.invite(BOB);
+    let (status, answer) = scene.ask_as(&scene.evil, "PUT", &path, Some(&body)).await;
+    assert_eq!(status, 200, "{answer}");
+    scene.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn inv_010_who_wants_no_invites_gets_none() {
     let scene = Scene::new().await;
     let realm = Realm::new(&scene.evil, 11, "invite");

@@ -19,6 +19,8 @@ fn edu(kind: &str, content: &Value) -> Value {
 async fn edu_003_presence_is_told_of_ones_own_users_and_so_often() {
     let scene = Scene::new().await;
     scene.place(11).await;
+    let since = sync(&scene).await["next_batch"].clone();
+    let since = since.as_str().unwrap();
     let online = |user: &str, more: Value| {
         let mut update = json!({"user_id": user, "presence": "online", "last_active_ago": 1});
         for (name, value) in more.as_object().unwrap() {
@@ -53,7 +55,15 @@ async fn edu_003_presence_is_told_of_ones_own_users_and_so_often() {
             edu("m.presence", &json!([])),
         ])
         .await;
-    let told = sync(&scene).await["presence"].to_string();
+    let good = json!({"push": [online(MALLORY, json!({}))]});
+    scene.pass(&[edu("m.presence", &good)]).await;
+    let path = format!("/presence/{MALLORY}/status");
+    let seen = scene.act("GET", &path, &json!({})).await;
+    assert_eq!(seen["presence"], "online", "{seen}");
+    // Nothing is kept of those who share no room: hers, and Alice's own.
+    assert!(scene.rows("presence").await <= 2);
+    let path = format!("/sync?since={since}");
+    let told = scene.act("GET", &path, &json!({})).await["presence"].to_string();
     assert!(!told.contains("forged"), "{told}");
     assert!(!told.contains("accomplice"), "{told}");
     assert!(
@@ -139,6 +149,13 @@ async fn edu_005_devices_are_asked_for_once_however_often_they_are_said_to_chang
     scene.settle().await;
     let heard = asked(&scene.net.heard());
     assert!(heard.len() <= 20, "{}", heard.len());
+    // Whoever needs them has them asked for, once.
+    let query = json!({"device_keys": {MALLORY: []}});
+    scene.act("POST", "/keys/query", &query).await;
+    let heard = scene.net.heard();
+    let keys = |path: &str| path.contains("/user/devices/") || path.contains("/keys/query");
+    let heard = heard.iter().filter(|it| keys(&it.path)).count();
+    assert!((1..=2).contains(&heard), "{heard}");
     // What is said of whoever shares no room is nothing to anybody.
     scene
         .pass(&[update("@stranger:evil.example", 1, json!([]))])
@@ -146,6 +163,8 @@ async fn edu_005_devices_are_asked_for_once_however_often_they_are_said_to_chang
     let since = changed.take();
     let path = format!("/sync?since={}", since.as_str().unwrap());
     let told = scene.act("GET", &path, &json!({})).await;
+    let changed = told["device_lists"]["changed"].to_string();
+    assert!(changed.contains(MALLORY), "{told}");
     assert!(
         !told["device_lists"].to_string().contains("stranger"),
         "{told}"

@@ -89,7 +89,6 @@ impl Peer {
 /// A request that a peer got.
 #[derive(Debug, Clone)]
 pub(super) struct Heard {
-    pub(super) method: String,
     /// Path and query, decoded.
     pub(super) path: String,
     pub(super) body: Value,
@@ -161,7 +160,6 @@ impl Network for Net {
         };
         let path = request.uri().path_and_query().unwrap().as_str();
         let heard = Heard {
-            method: request.method().to_string(),
             path: percent_decoded(path),
             body: serde_json::from_slice(request.body()).unwrap_or_default(),
         };

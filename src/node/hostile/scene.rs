@@ -23,7 +23,7 @@ use belfry_event::{EventHash, RoomRules};
 use belfry_kv::Memory;
 use belfry_remote::{RemoteOptions, SenderOptions};
 use http::{Request, header};
-use ruma_common::{RoomId, RoomVersionId, ServerName};
+use ruma_common::{RoomId, RoomVersionId};
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
@@ -90,7 +90,6 @@ pub(super) struct Scene {
     pub(super) accomplice: Arc<Peer>,
     server: Server,
     alice: String,
-    bob: String,
     sent: AtomicU64,
 }
 
@@ -127,7 +126,8 @@ impl Scene {
             env: env.clone(),
             node,
         };
-        let (alice, bob) = (server.register("alice").await, server.register("bob").await);
+        let alice = server.register("alice").await;
+        server.register("bob").await;
         Self {
             env,
             net,
@@ -135,7 +135,6 @@ impl Scene {
             accomplice,
             server,
             alice,
-            bob,
             sent: AtomicU64::default(),
         }
     }
@@ -163,13 +162,6 @@ impl Scene {
     /// A request of Alice's client that succeeds.
     pub(super) async fn act(&self, method: &str, path: &str, body: &Value) -> Value {
         let (status, answer) = self.ask(method, path, body).await;
-        assert_eq!(status, 200, "{path}: {answer}");
-        answer
-    }
-
-    /// A request of Bob's client that succeeds.
-    pub(super) async fn act_as_bob(&self, method: &str, path: &str, body: &Value) -> Value {
-        let (status, answer) = self.server.ask(method, path, &self.bob, body).await;
         assert_eq!(status, 200, "{path}: {answer}");
         answer
     }
