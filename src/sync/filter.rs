@@ -119,7 +119,11 @@ struct Pattern(String);
 impl Filter {
     /// Reads a definition. Members that nobody knows are passed over.
     pub fn parse(json: &str) -> Result<Self, FilterError> {
-        parse(json)
+        let filter: Self = parse(json)?;
+        if filter.room.timeline.relations_asked() > RELATED_BY_MAX {
+            return Err(FilterError::TooManyRelations);
+        }
+        Ok(filter)
     }
 }
 

@@ -214,6 +214,28 @@ async fn somebody_of_whom_nothing_is_heard_goes_offline_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn presence_is_told_of_whom_and_if_the_filter_wants_it() {
+    let server = Server::new();
+    let room = server.room().await;
+    server.join(&room, bob()).await;
+    for (filter, told) in [
+        (serde_json::json!({"not_types": ["m.*"]}), false),
+        (serde_json::json!({"not_senders": [alice()]}), false),
+        (serde_json::json!({"senders": [bob()]}), false),
+        (serde_json::json!({"senders": [alice()], "types": ["m.presence"]}), true),
+    ] {
+        let wanted = serde_json::json!({ "presence": filter });
+        let mut device = Device::with_filter(bob(), &wanted);
+        device.sync(&server).await;
+        appear(&server).await;
+        server.env.clock.sleep(std::time::Duration::from_secs(1)).await;
+        let answer = device.sync(&server).await;
+        assert_eq!(answer["presence"].is_object(), told, "{filter}");
+    }
+    server.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn presence_ends_after_a_restart_too() {
     let server = Server::new();
     let room = server.room().await;

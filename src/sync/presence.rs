@@ -105,6 +105,9 @@ impl Shared {
         snapshot: &dyn Snapshot,
         asker: Asker<'_>,
     ) -> Result<EventList, Fault> {
+        if !asker.presence.wants_type("m.presence") {
+            return Ok(EventList::default());
+        }
         let changed = asker.since;
         let changed = changed.map(|since| self.notifier.presence(asker.user, since));
         let users = match changed.flatten() {
@@ -112,7 +115,9 @@ impl Shared {
             None if self.notifier.knows_presence() => neighbours(snapshot, asker.user).await?,
             None => BTreeSet::new(),
         };
-        let users: Vec<_> = users.into_iter().take(PRESENCE_TOLD_MAX).collect();
+        let wanted = |user: &OwnedUserId| asker.presence.wants_sender(user.as_str());
+        let users = users.into_iter().filter(wanted).take(PRESENCE_TOLD_MAX);
+        let users: Vec<_> = users.collect();
         if users.is_empty() {
             return Ok(EventList::default());
         }

@@ -28,6 +28,7 @@ pub use hierarchy::{
     MissingRoom,
 };
 pub use members::{MembersFilter, MembersRequest};
+pub(crate) use messages::related;
 pub use messages::{Direction, Messages, MessagesRequest, PAGE_EVENTS_MAX};
 pub use mutual_rooms::{MUTUAL_ROOMS_MAX, MutualRooms};
 pub use notifications::{NOTIFICATIONS_MAX, NotificationsRequest};

@@ -10,6 +10,7 @@ use ruma_common::{DeviceId, OwnedUserId, UserId};
 
 use crate::{
     error::Fault,
+    filter::EventFilter,
     json::{EventList, Object, write_string},
     views::Shared,
 };
@@ -26,6 +27,8 @@ pub(crate) struct Asker<'a> {
     pub(crate) until: Stamp,
     /// Up to where it has got messages to it; none without it.
     pub(crate) to_device: Option<Stamp>,
+    /// Whose presence is wanted.
+    pub(crate) presence: &'a EventFilter,
 }
 
 /// See the module.

@@ -38,6 +38,8 @@ struct World {
     messages: Vec<Message>,
     /// How many messages somebody has read of a room.
     read: BTreeMap<(OwnedRoomId, OwnedUserId), usize>,
+    /// What happened, for whoever reads a failure.
+    log: Vec<String>,
 }
 
 impl World {
@@ -57,6 +59,7 @@ impl World {
             users: vec![alice().to_owned(), bob().to_owned(), carol().to_owned()],
             messages: Vec::new(),
             read: BTreeMap::new(),
+            log: Vec::new(),
         }
     }
 
@@ -95,6 +98,7 @@ impl World {
             redacted: false,
             notifies,
         };
+        self.log.push(format!("{room} {user} says {kind} {}", message.event));
         self.messages.push(message);
         self.read.insert((room, user), self.messages.len());
     }
@@ -118,6 +122,7 @@ impl World {
         if self.server.try_act(&room, actor, &user, act).await.is_err() {
             return;
         }
+        self.log.push(format!("{room} {user} {act:?} by {actor}"));
         // Whoever does something has read what was said.
         self.read
             .insert((room.clone(), actor.to_owned()), self.messages.len());
@@ -150,6 +155,7 @@ impl World {
         let message = &mut self.messages[usize::try_from(place).unwrap()];
         message.redacted = true;
         let (room, event) = (message.room.clone(), message.event.clone());
+        self.log.push(format!("{room} redacts {event}"));
         self.server.redact(&room, alice(), &event).await;
         self.read
             .insert((room, alice().to_owned()), self.messages.len());
@@ -176,6 +182,8 @@ impl World {
         let rules = Rules::default();
         let marked = self.server.rooms.read_as(&rules, account, &room, mark);
         marked.await.unwrap();
+        self.log
+            .push(format!("{room} {user} reads {} {:?}", message.event, mark.kind));
         let read = self.read.entry((room, user)).or_default();
         *read = (place + 1).max(*read);
     }
@@ -357,7 +365,8 @@ async fn compare_counts(world: &World, label: &str) {
             let counts = &joined(&told, room)["unread_notifications"];
             if let Some(found) = counts["notification_count"].as_u64() {
                 let expected = world.recount(room, user);
-                assert_eq!(found, expected, "{label}, {user} in {room}");
+                let log: Vec<_> = world.log.iter().filter(|act| act.starts_with(room.as_str())).collect();
+                assert_eq!(found, expected, "{label}, {user} in {room}: {log:#?}");
             }
         }
     }

@@ -128,6 +128,7 @@ impl Shared {
             since,
             until,
             to_device,
+            presence: &request.filter.presence,
         };
         let sections = self.sections(&*snapshot, asker).await?;
         let lagging = sections.to_device_until.filter(|told| *told < until);

@@ -16,6 +16,7 @@ use crate::{
     facts::Facts,
     filter::RoomEventFilter,
     ignored::Ignored,
+    read::related,
     room_view::RoomView,
     sight::{Eyes, Sight},
 };
@@ -147,8 +148,10 @@ impl Scan<'_, '_> {
         let events = view.events(&hashes).await?;
         let sights = eyes.look(view, facts, &events).await?;
         let gaps = gaps(view, self.query.local, &events).await?;
-        for (event, sight) in events.into_iter().zip(sights) {
-            if !self.take(event, sight, &gaps) {
+        let related = related(view, self.query.filter, &events).await?;
+        let found = events.into_iter().zip(sights).zip(related);
+        for ((event, sight), related) in found {
+            if !self.take(event, sight, related, &gaps) {
                 return Ok(false);
             }
         }
@@ -162,10 +165,17 @@ impl Scan<'_, '_> {
 
     /// Whether to go on behind this event. What the reader does not see ends the window, as a gap
     /// does: a state event before it, shown behind the state, would undo one that is not shown.
-    fn take(&mut self, event: RoomEvent, sight: Sight, gaps: &BTreeSet<EventHash>) -> bool {
+    fn take(
+        &mut self,
+        event: RoomEvent,
+        sight: Sight,
+        related: bool,
+        gaps: &BTreeSet<EventHash>,
+    ) -> bool {
         self.window.newest.get_or_insert_with(|| behind(&event));
         let hidden = !sight.visible && self.query.always != Some(event.hash());
-        let wanted = !hidden && self.wants(&event, sight);
+        let always = self.query.always == Some(event.hash());
+        let wanted = !hidden && (related || always) && self.wants(&event, sight);
         if hidden || (wanted && self.window.events.len() >= self.query.limit) {
             self.window.limited = true;
             return false;

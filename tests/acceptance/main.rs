@@ -187,7 +187,10 @@ const FEDERATION_HOSTILE_CASES: [&str; 49] = [
 /// Push rules and sync.
 const SYNC: &str = include_str!("../data/bad_inputs_sync.tsv");
 /// The cases of [`SYNC`].
-const SYNC_CASES: [&str; 4] = ["PUSH-002", "PUSH-003", "PUSH-005", "PUSH-006"];
+const SYNC_CASES: [&str; 13] = [
+    "PUSH-002", "PUSH-003", "PUSH-005", "PUSH-006", "VIS-002", "VIS-003", "VIS-004", "VIS-005",
+    "VIS-006", "VIS-007", "VIS-008", "VIS-009", "VIS-028",
+];
 
 /// Files, and what is fetched for clients.
 const MEDIA: &str = include_str!("../data/bad_inputs_media.tsv");

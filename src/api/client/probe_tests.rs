@@ -33,7 +33,7 @@ const FLAGS: &[(&str, &str, &str)] = &[
     // Element X, Element Web, Cinny: sliding sync.
     ("org.matrix.simplified_msc3575", "POST", "/unstable/org.matrix.simplified_msc3575/sync"),
     ("uk.half-shot.msc2666.query_mutual_rooms", "GET", "/unstable/uk.half-shot.msc2666/user/mutual_rooms?user_id=@bob:hs1"),
-    ("uk.half-shot.msc2666.query_mutual_rooms.stable", "GET", "/v1/user/mutual_rooms?user_id=@bob:hs1"),
+    ("uk.half-shot.msc2666.query_mutual_rooms.stable", "GET", "/v1/mutual_rooms?user_id=@bob:hs1"),
     // Element Web, FluffyChat, Cinny: fields of profiles.
     ("uk.tcpip.msc4133", "GET", "/unstable/uk.tcpip.msc4133/profile/@alice:hs1/m.tz"),
     ("uk.tcpip.msc4133.stable", "GET", "/v3/profile/@alice:hs1/m.tz"),

@@ -413,7 +413,7 @@ impl<'w, 's> Walk<'w, 's> {
 }
 
 /// Which of these events have the relations that the filter asks for.
-async fn related(
+pub(crate) async fn related(
     view: &RoomView<'_>,
     filter: &RoomEventFilter,
     events: &[RoomEvent],

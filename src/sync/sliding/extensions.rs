@@ -142,6 +142,7 @@ impl Slide<'_> {
             since,
             until: self.until,
             to_device: since,
+            presence: &self.turn.request.filter.presence,
         };
         self.shared.sections(snapshot, asker).await
     }
