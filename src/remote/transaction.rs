@@ -30,7 +30,7 @@ pub const PDUS_MAX: usize = 50;
 /// EDUs of one transaction.
 pub const EDUS_MAX: usize = 100;
 /// Bytes of the EDUs of one transaction, if it is more than one.
-pub const EDU_BYTES_MAX: usize = 512 * 1024;
+pub(crate) const EDU_BYTES_MAX: usize = 512 * 1024;
 /// Characters of a transaction's ID.
 const TXN_CHARS: usize = 24;
 
@@ -50,8 +50,8 @@ pub(crate) struct Parcel {
     events: usize,
     /// Up to where the log has been told once it is taken.
     pub(crate) told: Option<Stamp>,
-    /// Where the catch-up stands then.
-    caught: Option<Option<OwnedRoomId>>,
+    /// Where the catch-up stands then, if it is of one.
+    caught: Option<Progress>,
     /// EDUs of the database that it holds.
     stored: Vec<Stamp>,
     /// Changed devices that it tells of.
@@ -60,13 +60,21 @@ pub(crate) struct Parcel {
     passing: BTreeMap<String, String>,
 }
 
+/// How far a catch-up is.
+enum Progress {
+    /// Rooms up to this one are told.
+    UpTo(OwnedRoomId),
+    /// All are.
+    Done,
+}
+
 /// What a parcel is made of.
 #[derive(Default)]
 struct Contents {
     pdus: Vec<Box<RawValue>>,
     events: usize,
     told: Option<Stamp>,
-    caught: Option<Option<OwnedRoomId>>,
+    caught: Option<Progress>,
     stored: Vec<(Stamp, EduRow)>,
     lists: Vec<(DeviceDue, String)>,
     passing: BTreeMap<String, String>,
@@ -100,10 +108,10 @@ impl Parcel {
         }
         match &self.caught {
             None => {}
-            Some(None) => destination.catching = None,
-            Some(after) => {
+            Some(Progress::Done) => destination.catching = None,
+            Some(Progress::UpTo(room)) => {
                 if let Some(catching) = &mut destination.catching {
-                    catching.after.clone_from(after);
+                    catching.after = Some(room.clone());
                 }
             }
         }
@@ -200,11 +208,11 @@ async fn events(
 ) -> Result<Contents, RouteError> {
     if let Some(catching) = catching {
         let Caught { pdus, after } = catch_up::page(shared, server, &catching).await?;
-        let done = after.is_none();
+        let caught = after.map_or(Progress::Done, Progress::UpTo);
         return Ok(Contents {
             pdus,
-            told: done.then_some(catching.until),
-            caught: Some(after),
+            told: matches!(caught, Progress::Done).then_some(catching.until),
+            caught: Some(caught),
             ..Contents::default()
         });
     }

@@ -6,13 +6,13 @@
 //! break. Knows nothing of EDUs and of what keys mean.
 
 use belfry_kv::{Commit, ReadError, STAMP_BYTES, Seen, Shape, Snapshot, Stamp, Table, Temperature};
-use ruma_common::{OwnedRoomId, OwnedUserId, RoomId, ServerName, UserId};
+use ruma_common::{OwnedRoomId, OwnedUserId, ServerName, UserId};
 use serde::{Deserialize, Serialize};
 
 use super::{device::FORWARD, rows::DeviceListRow, tables::DEVICE_LIST_LOG};
 use crate::{
     codec::postcard_row,
-    column::{RoomKey, ServerKey, UserKey},
+    column::{ServerKey, UserKey},
     members::user_rooms,
     reader::RoomReader,
     remote::user_room,

@@ -133,6 +133,9 @@ async fn who_comes_to_a_server_that_does_not_know_them_tells_it_of_their_devices
     let room = world.room_of_two().await;
     let three = &world.members[2];
     Device::first(three).await.upload_keys(three).await;
+    // So that the third one has the second one's key.
+    let path = (Method::GET, "query/profile?user_id=@user:hs3");
+    world.signed((1, 2), path, None).await;
     world.part(1, 2);
     three.join(&room, &world.members[0]).await;
     world.settle().await;
