@@ -1,6 +1,7 @@
 //! matrix-sdk against Belfry: people verify each other, talk encrypted in a DM and in a group, also
-//! after the server was killed; one adds a device, which reads from the key backup what was said
-//! before, and resets their identity, which the others notice.
+//! after the server was killed; one adds a device, which reads what was said before, by the keys that
+//! the first device gives it and by those of the key backup, and resets their identity, which the
+//! others notice.
 
 #![recursion_limit = "256"]
 
@@ -73,6 +74,8 @@ async fn run(server: &mut Server) -> Result<(), Failure> {
     let recovery = alice.client.encryption().recovery();
     let key = recovery.enable().wait_for_backups_to_upload().await?;
     let second = add_device(server, &alice, &key).await?;
+    // Keys of the group are not looked for in the backup: the first device is asked for them.
+    second.reads(&group, &all, "To everybody").await?;
     let backups = second.client.encryption().backups();
     backups.download_room_keys_for_room(&direct).await?;
     second.reads(&direct, &first, "For your eyes only").await?;
