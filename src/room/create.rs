@@ -221,12 +221,26 @@ impl CreateRoom {
     }
 
     fn invites(&self) -> impl Iterator<Item = Change> {
+        self.invites_of(true).map(Change::Member)
+    }
+
+    /// Invites of other servers' users: those servers sign them, once the room is there.
+    pub(crate) fn invites_elsewhere(&self) -> impl Iterator<Item = Membership> {
+        self.invites_of(false)
+    }
+
+    /// Invites of users of the creator's server, or of all other servers.
+    fn invites_of(&self, here: bool) -> impl Iterator<Item = Membership> {
+        let own = self.creator.server_name();
         let invited: BTreeSet<_> = self.invite.iter().collect();
-        invited.into_iter().map(|user| {
-            let mut invite = Membership::new(user.clone(), MemberAct::Invite);
-            invite.is_direct = self.is_direct;
-            Change::Member(invite)
-        })
+        let invited = invited.into_iter();
+        invited
+            .filter(move |user| (user.server_name() == own) == here)
+            .map(|user| {
+                let mut invite = Membership::new(user.clone(), MemberAct::Invite);
+                invite.is_direct = self.is_direct;
+                invite
+            })
     }
 
     fn initial(&self, kind: &str) -> Option<&InitialState> {

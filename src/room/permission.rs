@@ -33,7 +33,9 @@ impl Rooms {
         self.append(room_id, append).await
     }
 
-    /// [`Rooms::create`] for an account of this server, if policy allows it and its invites.
+    /// [`Rooms::create`] for an account of this server, if policy allows it and its invites. Users
+    /// of other servers are invited when the room is there, as their servers must sign; one whose
+    /// server does not is left out, as the room cannot be unmade.
     pub async fn create_as(
         &self,
         rules: &Rules,
@@ -55,7 +57,16 @@ impl Rooms {
             let invite = Request::new(requester, Action::Invite).in_room(class);
             belfry_policy::decide(rules, &towards(invite, account, user)).into_result()?;
         }
-        self.create(request).await
+        let invites: Vec<_> = request.invites_elsewhere().collect();
+        let room_id = self.create(request).await?;
+        for invite in invites {
+            let user = invite.target.clone();
+            let told = self.move_as(rules, account, &room_id, invite, Vec::new());
+            if let Err(error) = told.await {
+                tracing::info!(%room_id, %user, %error, "a user was not invited to a new room");
+            }
+        }
+        Ok(room_id)
     }
 }
 
