@@ -227,14 +227,14 @@ impl Desk<'_> {
         event: &StoredEvent,
     ) -> Result<bool, RouteError> {
         let tuple = StateTuple::new(MEMBER, user.as_str());
-        let (Some(root), Ok(tuple)) = (event.row.state_before, tuple) else {
+        let (Some(state), Ok(tuple)) = (event.row.state_before, tuple) else {
             return Ok(false);
         };
         let reader = RoomReader::new(self.snapshot, room);
         let set = &mut WorkingSet::new();
         let asked = std::slice::from_ref(&tuple);
-        reader.states().gather(set, &[root], asked).await?;
-        let Some(before) = set.get(root, &tuple)? else {
+        reader.states().gather(set, &[state], asked).await?;
+        let Some(before) = set.get(state, &tuple)? else {
             return Ok(false);
         };
         let before = reader.event(before).await?;

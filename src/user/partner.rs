@@ -108,7 +108,7 @@ impl Users {
 }
 
 fn row(partner: &Partner) -> PartnerRow {
-    let names = |purposes: &BTreeSet<Purpose>| purposes.iter().filter_map(name).collect();
+    let names = |purposes: &BTreeSet<Purpose>| purposes.iter().copied().filter_map(name).collect();
     PartnerRow {
         inbound: names(&partner.rights.inbound),
         outbound: names(&partner.rights.outbound),
@@ -117,7 +117,7 @@ fn row(partner: &Partner) -> PartnerRow {
 }
 
 /// A purpose as it is written in rules.
-fn name(purpose: &Purpose) -> Option<Box<str>> {
+fn name(purpose: Purpose) -> Option<Box<str>> {
     let value = serde_json::to_value(purpose).ok()?;
     value.as_str().map(Into::into)
 }
