@@ -33,6 +33,7 @@ pub(crate) struct Due {
 
 /// A server that is to be told something.
 #[derive(Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(crate) struct Destination {
     /// The row; as it is stored, unless a commit with it is under way.
     pub(crate) row: Option<DestinationRow>,

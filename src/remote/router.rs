@@ -290,7 +290,13 @@ pub(crate) async fn sort(
             if !before.is_empty() && reader.are_gaps(&before).await?.contains(&true) {
                 continue;
             }
-            let targets = told.targets(shared.client.server(), &servers, entry.relayed);
+            let own = shared.client.server();
+            if let Some(entrant) = told.entrant(own).filter(|it| servers.contains(it)) {
+                for due in unseen(&reader, own, &entry.due).await? {
+                    all.push((due, [entrant.clone()].into()));
+                }
+            }
+            let targets = told.targets(own, &servers, entry.relayed);
             all.push((entry.due, targets));
         }
     }
@@ -301,4 +307,27 @@ pub(crate) async fn sort(
         }
     }
     Ok(parcels)
+}
+
+/// This server's events at the end of the room: who has just come in may be told of them by nobody,
+/// as they were sent before this server knew, and the entry does not refer to them.
+async fn unseen(
+    reader: &RoomReader<'_>,
+    own: &ServerName,
+    entry: &Due,
+) -> Result<Vec<Due>, RouteError> {
+    let Some(head) = reader.head().await? else {
+        return Ok(Vec::new());
+    };
+    let events = reader.events(&head.extremities).await?;
+    let ends = head.extremities.iter().zip(events);
+    let own_ends = ends.filter(|(_, event)| {
+        let told = event.as_ref().and_then(Told::of);
+        told.is_some_and(|told| told.is_of(own))
+    });
+    let dues = own_ends.map(|(event, _)| Due {
+        event: *event,
+        ..entry.clone()
+    });
+    Ok(dues.collect())
 }

@@ -61,6 +61,19 @@ impl Told {
         targets
     }
 
+    /// The server of another's user who comes into the room, or is in it already.
+    pub(crate) fn entrant(&self, own: &ServerName) -> Option<OwnedServerName> {
+        let membership = self.content.membership.as_ref()?.as_str()?;
+        let server = self.sender.server_name();
+        let comes = self.kind == MEMBER && membership == "join" && server != own;
+        comes.then(|| server.to_owned())
+    }
+
+    /// Whether a user of this server sent it.
+    pub(crate) fn is_of(&self, own: &ServerName) -> bool {
+        self.sender.server_name() == own
+    }
+
     /// The events before it, if it may be the one by which this server came into the room: then they
     /// are missing here, and whoever let it in tells the others.
     pub(crate) fn before_entry(&self, own: &ServerName) -> Vec<EventHash> {

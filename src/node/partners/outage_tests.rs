@@ -134,3 +134,23 @@ async fn who_comes_late_or_comes_back_finds_what_was_before() {
     world.assert_converged_of(&room, 2).await;
     world.stop().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_comes_in_while_somebody_speaks_hears_it() {
+    let world = World::new().await;
+    let [one, two, three] = &world.members[..] else {
+        panic!("three members");
+    };
+    let room = one.create("12").await;
+    two.join(&room, one).await;
+    world.settle().await;
+    world.part(0, 1);
+    three.join(&room, two).await;
+    // The first does not know yet who is there.
+    one.set_topic(&room, "tea").await;
+    world.pass(Duration::from_secs(1)).await;
+    world.net.heal();
+    world.assert_converged(&room).await;
+    assert_eq!(three.topic(&room).await.as_deref(), Some("tea"));
+    world.stop().await;
+}
