@@ -62,6 +62,7 @@ mod state_section;
 mod stripped;
 mod summary;
 mod sync;
+mod thread_rules;
 mod token;
 mod turn;
 mod unread;

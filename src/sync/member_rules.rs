@@ -9,7 +9,7 @@ use belfry_data::{Snapshot, account};
 use ruma_common::{OwnedUserId, UserId, push::Ruleset};
 use serde_json::Value;
 
-use crate::{error::Fault, ignored::Ignored};
+use crate::{error::Fault, ignored::Ignored, thread_rules};
 
 /// Users whose rules are remembered; beyond that all are forgotten.
 pub const RULE_BOOK_MAX: usize = 2_000;
@@ -21,6 +21,8 @@ pub(crate) struct MemberRules {
     pub(crate) ignored: Ignored,
     /// Whether member events may notify them that are not about themselves.
     pub(crate) hears_of_members: bool,
+    /// Whether subscriptions of threads decide.
+    pub(crate) threads: bool,
 }
 
 /// See the module.
@@ -42,6 +44,7 @@ impl RuleBook {
             hears_of_members: hears_of_members(&rules),
             rules,
             ignored: Ignored::of(snapshot, user).await?,
+            threads: thread_rules::hold_for(snapshot, user).await?,
         });
         if self.0.len() >= RULE_BOOK_MAX {
             self.0.clear();

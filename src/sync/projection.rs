@@ -7,11 +7,16 @@ use std::collections::BTreeSet;
 
 use belfry_data::{
     Commit, Membership, RoomReader, Snapshot, Stamp, StateError, StateTuple, StoredEvent,
+    ThreadState,
     note::{BriefRow, NoteRow, briefs, delete_note, delete_notes, put_brief, put_note},
     receipt::{ReceiptRow, put_sent},
+    subscription,
 };
 use belfry_event::{ClientFormat, EventHash, EventNotifier, PushRoom};
-use ruma_common::{OwnedRoomId, OwnedUserId, RoomId, UserId, push::PushConditionPowerLevelsCtx};
+use ruma_common::{
+    EventId, OwnedRoomId, OwnedUserId, RoomId, UserId,
+    push::{Action, PushConditionPowerLevelsCtx, Ruleset},
+};
 use ruma_events::{
     TimelineEventType,
     room::power_levels::{RoomPowerLevels, RoomPowerLevelsEventContent, RoomPowerLevelsSource},
@@ -26,6 +31,7 @@ use crate::{
     room_view::RoomView,
     sight::{member_tuple, membership_in, plain_tuple},
     summary::counts,
+    thread_rules,
 };
 
 /// Types that people would call news: they move a room to the top.
@@ -135,7 +141,9 @@ impl<'s> Projection<'s> {
             for user in &users {
                 delete_note(commit, user, &self.room, redacted);
             }
-            let badged = users.iter().filter(|user| projector.noted.shows_badge(user));
+            let badged = users
+                .iter()
+                .filter(|user| projector.noted.shows_badge(user));
             concerned.extend(badged.cloned());
         }
         if self.event.redacted_by().is_none() {
@@ -248,22 +256,47 @@ impl<'s> Projection<'s> {
                 continue;
             }
             let found = notifier.notification(&user, "", &rules.rules);
-            if !found.notifies() {
+            let by_thread = if rules.threads {
+                self.by_thread(snapshot, &user, &rules.rules, found.rule_id)
+                    .await?
+            } else {
+                None
+            };
+            let highlight = by_thread.is_none() && found.highlights();
+            let actions = by_thread.as_deref().unwrap_or(found.actions);
+            if !actions.iter().any(Action::should_notify) {
                 continue;
             }
             let row = NoteRow {
                 event: self.stored.hash,
-                highlight: found.highlights(),
+                highlight,
                 thread: self.thread.as_str().into(),
-                actions: serde_json::to_string(found.actions)
-                    .unwrap_or_default()
-                    .into(),
+                actions: serde_json::to_string(actions).unwrap_or_default().into(),
                 ts: self.stored.row.received_ts,
             };
             put_note(commit, &user, &self.room, self.stored.stamp, &row);
             noted.push(user);
         }
         Ok(noted)
+    }
+
+    /// What the user's subscription of the event's thread makes of it, if it is in one and no other
+    /// rule stands before that.
+    async fn by_thread(
+        &self,
+        snapshot: &dyn Snapshot,
+        user: &UserId,
+        rules: &Ruleset,
+        found: Option<&str>,
+    ) -> Result<Option<Vec<Action>>, Fault> {
+        let root = EventId::parse(&*self.thread).ok();
+        let root = root.and_then(|root| EventHash::from_any_event_id(&root).ok());
+        let Some(root) = root.filter(|_| self.event.pdu.sender() != user) else {
+            return Ok(None);
+        };
+        let row = subscription(snapshot, user, &self.room, root).await?;
+        let subscribed = row.is_some_and(|(_, row)| row.state != ThreadState::Unsubscribed);
+        Ok(thread_rules::actions(rules, found, subscribed))
     }
 
     /// What evaluates rules on the event; `None` if its JSON is beyond that.

@@ -14,7 +14,7 @@ use crate::{Requester, Users, fault::Fault, store::Tries};
 pub const ACCOUNT_DATA_BYTES_MAX: usize = 90 * 1024;
 
 /// Pieces of account data of one user, beyond which clients set no new ones.
-pub const ACCOUNT_DATA_MAX: i64 = 10_000;
+const ACCOUNT_DATA_MAX: i64 = 10_000;
 
 /// Types that other endpoints write, since the server acts on them.
 const MANAGED: [&str; 2] = ["m.fully_read", "m.push_rules"];

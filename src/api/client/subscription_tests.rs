@@ -88,3 +88,48 @@ async fn threads_that_one_cannot_see_are_not_there() {
     assert_eq!(refused, code(404, "M_NOT_FOUND"));
     app.stop().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_subscribed_thread_notifies_and_another_one_does_not() {
+    let app = TestApp::new();
+    let alice = Talker::new(&app, "alice").await;
+    let bob = Talker::new(&app, "bob").await;
+    let room = alice.room("public_chat", json!({})).await;
+    bob.join(&room).await;
+    let (one, other) = (
+        alice.say(&room, "one").await,
+        alice.say(&room, "other").await,
+    );
+    let unread = async || {
+        let synced = bob.get("v3/sync").await;
+        synced["rooms"]["join"][&room]["unread_notifications"]["notification_count"].clone()
+    };
+    assert_eq!(unread().await, 2);
+    alice.relate(&room, "m.thread", &other).await;
+    assert_eq!(
+        unread().await,
+        3,
+        "whoever subscribes nothing hears of every thread"
+    );
+    bob.put(
+        &format!("v1/rooms/{room}/thread/{one}/subscription"),
+        json!({}),
+    )
+    .await;
+    alice.relate(&room, "m.thread", &other).await;
+    assert_eq!(unread().await, 3, "not subscribed");
+    alice.relate(&room, "m.thread", &one).await;
+    assert_eq!(unread().await, 4, "subscribed");
+    alice.say(&room, "in the room").await;
+    assert_eq!(unread().await, 5);
+    let mention = json!({"msgtype": "m.text", "body": "you",
+        "m.mentions": {"user_ids": [bob.id()]},
+        "m.relates_to": {"rel_type": "m.thread", "event_id": other}});
+    alice.send(&room, "m.room.message", mention).await;
+    assert_eq!(
+        unread().await,
+        6,
+        "mentioned in a thread that is not subscribed"
+    );
+    app.stop().await;
+}
