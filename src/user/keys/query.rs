@@ -226,16 +226,15 @@ impl Found {
     fn device(&self, device: &str, json: &str, name: Option<&str>) -> String {
         let signed = self.with_signatures(json, device);
         match name {
-            Some(name) => {
-                let unsigned = json!({"device_display_name": name});
-                shape::object_with(&signed, "unsigned", unsigned)
-            }
+            Some(name) => shape::with_name(&signed, name),
             None => signed,
         }
     }
 
     fn signing_key(&self, json: &str) -> String {
-        match key_of(json) {
+        // What nobody signed later is told as it is stored, unread.
+        let signed = !self.signatures.is_empty();
+        match signed.then(|| key_of(json)).flatten() {
             Some(key) => self.with_signatures(json, &key),
             None => json.to_owned(),
         }

@@ -261,6 +261,16 @@ pub(super) fn object_with(json: &str, name: &str, value: Value) -> String {
     }
 }
 
+/// Stored `device_keys` with what the user calls the device. They have no `unsigned` and are not
+/// empty (see [`keep_verified`]), so that nothing is read for it: a query asks for hundreds.
+pub(super) fn with_name(stored: &str, name: &str) -> String {
+    let Some(members) = stored.strip_suffix('}') else {
+        return stored.to_owned();
+    };
+    let name = Value::from(name);
+    format!(r#"{members},"unsigned":{{"device_display_name":{name}}}}}"#)
+}
+
 /// Splits `algorithm:name`.
 fn split_name(name: &str) -> Result<(&str, &str), KeyError> {
     if name.len() > KEY_NAME_BYTES_MAX {
@@ -285,4 +295,21 @@ fn canonical(json: &str) -> Result<String, KeyError> {
 
 fn parse<'a, T: Deserialize<'a>>(what: &str, json: &'a str) -> Result<T, KeyError> {
     serde_json::from_str(json).map_err(|error| KeyError::Shape(format!("{what}: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn name_stands_beside_what_was_signed() {
+        let stored = r#"{"device_id":"D","signatures":{"@a:b":{}}}"#;
+        let told: Value = serde_json::from_str(&with_name(stored, "my \"phone\"\n")).unwrap();
+        let name = &told["unsigned"]["device_display_name"];
+        assert_eq!(name.as_str(), Some("my \"phone\"\n"));
+        let before: Value = serde_json::from_str(stored).unwrap();
+        for (member, value) in before.as_object().unwrap() {
+            assert_eq!(&told[member], value);
+        }
+    }
 }
