@@ -133,7 +133,11 @@ fn clients() -> Vec<Sample> {
     };
     vec![
         sample(&PUSHER, &pusher_key, &pusher),
-        sample(&PUSH_PLACE, &place_key, &(STAMP_FIRST, PushPlaceRow::default())),
+        sample(
+            &PUSH_PLACE,
+            &place_key,
+            &(STAMP_FIRST, PushPlaceRow::default()),
+        ),
         sample(&PUSH_PLACE, &place_key, &(STAMP_FIRST, place)),
         sample(&CONNECTION, &connection(""), &ConnectionRow::Head(head)),
         sample(&CONNECTION, &connection("!r:a.org"), &told),

@@ -165,7 +165,9 @@ pub async fn users_with_notes(
         None => NOTE_ORDER.whole(),
     };
     while users.len() < limit {
-        let first = NOTE_ORDER.first(snapshot, range, Direction::Forward).await?;
+        let first = NOTE_ORDER
+            .first(snapshot, range, Direction::Forward)
+            .await?;
         let Some(((user, _), _)) = first else { break };
         range = NOTE_ORDER.range_after(&(), &(user.clone(),));
         users.push(user.0);

@@ -84,11 +84,7 @@ pub async fn presence_seen(
 }
 
 /// A commit that sets a user's presence, if they have said nothing since it was seen.
-pub fn end_presence(
-    user: &UserId,
-    seen: &Seen<(Stamp, PresenceRow)>,
-    row: &PresenceRow,
-) -> Commit {
+pub fn end_presence(user: &UserId, seen: &Seen<(Stamp, PresenceRow)>, row: &PresenceRow) -> Commit {
     let mut commit = put_presence(user, row);
     PRESENCE.check_unchanged(&mut commit, &(UserKey::from(user),), seen);
     commit

@@ -3,9 +3,7 @@
 //! Exists so that pushers are found by their user and by their key: two users on one telephone must
 //! not both be notified there. Knows nothing of gateways.
 
-use belfry_kv::{
-    Commit, Direction, ReadError, STAMP_BYTES, Seen, Shape, Snapshot, Stamp, Table,
-};
+use belfry_kv::{Commit, Direction, ReadError, STAMP_BYTES, Seen, Shape, Snapshot, Stamp, Table};
 use ruma_common::{OwnedUserId, UserId};
 use serde::{Deserialize, Serialize};
 

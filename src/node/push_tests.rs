@@ -152,10 +152,7 @@ async fn message_reaches_a_push_gateway_the_badge_falls_and_a_rejected_key_goes(
     let server = server(&pem).await;
     let serving = Arc::clone(&gateway).serve(server.env.clone());
     server.env.tasks.spawn("fake gateway", serving);
-    let (alice, bob) = (
-        server.register("alice").await,
-        server.register("bob").await,
-    );
+    let (alice, bob) = (server.register("alice").await, server.register("bob").await);
     let pusher = json!({
         "app_id": "app", "pushkey": "phone", "kind": "http", "lang": "en",
         "app_display_name": "App", "device_display_name": "Phone",
@@ -176,7 +173,10 @@ async fn message_reaches_a_push_gateway_the_badge_falls_and_a_rejected_key_goes(
     let event = say("one").await;
     let told = gateway.next(&server.env).await;
     assert_eq!(told["event_id"], event.as_str());
-    assert_eq!((&told["room_id"], &told["counts"]["unread"]), (&json!(room), &json!(1)));
+    assert_eq!(
+        (&told["room_id"], &told["counts"]["unread"]),
+        (&json!(room), &json!(1))
+    );
     assert!(told["content"].is_null(), "identifiers only: {told}");
     let read = format!("/rooms/{room}/receipt/m.read/{event}");
     ok(&server, ("POST", &read), &bob, &json!({})).await;

@@ -120,24 +120,37 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn answers_are_judged_by_whether_to_ask_again() {
-        for (status, later) in [(500, true), (503, true), (429, true), (400, false), (404, false)] {
+        for (status, later) in [
+            (500, true),
+            (503, true),
+            (429, true),
+            (400, false),
+            (404, false),
+        ] {
             let world = World::new();
             world.internet.name("push.example", &["1.2.3.4"]);
             world.homeserver("push.example", "1.2.3.4:443", move |_| answer(status, ""));
             let gateways = PushGateways::new(world.fetcher(&[]));
             let refused = gateways.notify(&url("push.example"), "{}".to_owned()).await;
             let is_later = matches!(refused, Err(PushError::Unreachable(_)));
-            assert!(refused.is_err() && is_later == later, "{status} {refused:?}");
+            assert!(
+                refused.is_err() && is_later == later,
+                "{status} {refused:?}"
+            );
         }
         let world = World::new();
         world.internet.name("push.example", &["1.2.3.4"]);
-        world.homeserver("push.example", "1.2.3.4:443", |_| redirect("https://a.example/"));
+        world.homeserver("push.example", "1.2.3.4:443", |_| {
+            redirect("https://a.example/")
+        });
         let gateways = PushGateways::new(world.fetcher(&[]));
         let refused = gateways.notify(&url("push.example"), "{}".to_owned()).await;
         assert!(matches!(refused, Err(PushError::Refused(_))), "{refused:?}");
         world.internet.silence("1.2.3.5:443");
         world.internet.name("silent.example", &["1.2.3.5"]);
-        let late = gateways.notify(&url("silent.example"), "{}".to_owned()).await;
+        let late = gateways
+            .notify(&url("silent.example"), "{}".to_owned())
+            .await;
         assert!(matches!(late, Err(PushError::Unreachable(_))), "{late:?}");
     }
 
@@ -158,10 +171,16 @@ mod tests {
             "nonsense".to_owned(),
         ] {
             let refused = strict.notify(&target, "{}".to_owned()).await;
-            assert!(matches!(refused, Err(PushError::Refused(_))), "{target}: {refused:?}");
+            assert!(
+                matches!(refused, Err(PushError::Refused(_))),
+                "{target}: {refused:?}"
+            );
         }
         assert_eq!(world.internet.dialled(), [""; 0]);
         let on_premises = PushGateways::new(world.fetcher(&["10.0.0.0/8"]));
-        assert_eq!(on_premises.notify(&asked, "{}".to_owned()).await, Ok(vec![]));
+        assert_eq!(
+            on_premises.notify(&asked, "{}".to_owned()).await,
+            Ok(vec![])
+        );
     }
 }

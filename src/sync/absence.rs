@@ -84,7 +84,11 @@ impl Absence {
             self.due.remove(&user);
             return;
         }
-        if self.due.get(&user).is_some_and(|(_, seen)| *seen == row.active_ts) {
+        if self
+            .due
+            .get(&user)
+            .is_some_and(|(_, seen)| *seen == row.active_ts)
+        {
             return;
         }
         let clock = &self.env.clock;
@@ -105,7 +109,9 @@ impl Absence {
             }
         }
         let over = self.due.iter().filter(|(_, (due, _))| *due <= now);
-        let over: Vec<_> = over.map(|(user, (_, seen))| (user.clone(), *seen)).collect();
+        let over: Vec<_> = over
+            .map(|(user, (_, seen))| (user.clone(), *seen))
+            .collect();
         for (user, seen) in over {
             let again = (now + AGAIN, seen);
             self.due.remove(&user);

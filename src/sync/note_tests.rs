@@ -208,8 +208,15 @@ async fn somebody_of_whom_nothing_is_heard_goes_offline_once() {
     let begun = server.env.clock.now();
     assert_eq!(next_presence(&server, &mut device).await, ["offline"]);
     let took = server.env.clock.now().since(begun);
-    assert!(took <= PRESENCE_LIFE + std::time::Duration::from_secs(1), "{took:?}");
-    assert_eq!(next_presence(&server, &mut device).await, [""; 0], "told once");
+    assert!(
+        took <= PRESENCE_LIFE + std::time::Duration::from_secs(1),
+        "{took:?}"
+    );
+    assert_eq!(
+        next_presence(&server, &mut device).await,
+        [""; 0],
+        "told once"
+    );
     server.stop().await;
 }
 
@@ -222,13 +229,20 @@ async fn presence_is_told_of_whom_and_if_the_filter_wants_it() {
         (serde_json::json!({"not_types": ["m.*"]}), false),
         (serde_json::json!({"not_senders": [alice()]}), false),
         (serde_json::json!({"senders": [bob()]}), false),
-        (serde_json::json!({"senders": [alice()], "types": ["m.presence"]}), true),
+        (
+            serde_json::json!({"senders": [alice()], "types": ["m.presence"]}),
+            true,
+        ),
     ] {
         let wanted = serde_json::json!({ "presence": filter });
         let mut device = Device::with_filter(bob(), &wanted);
         device.sync(&server).await;
         appear(&server).await;
-        server.env.clock.sleep(std::time::Duration::from_secs(1)).await;
+        server
+            .env
+            .clock
+            .sleep(std::time::Duration::from_secs(1))
+            .await;
         let answer = device.sync(&server).await;
         assert_eq!(answer["presence"].is_object(), told, "{filter}");
     }
@@ -248,6 +262,9 @@ async fn presence_ends_after_a_restart_too() {
     let seen = server.views.presence(bob(), alice()).await.unwrap();
     assert_eq!(seen.state, PresenceState::Offline);
     assert_eq!(seen.status.as_deref(), Some("at work"));
-    assert_eq!(server.env.clock.wall_ms() / 1_000, (START_MS + PRESENCE_LIFE.as_millis() as u64) / 1_000);
+    assert_eq!(
+        server.env.clock.wall_ms() / 1_000,
+        (START_MS + PRESENCE_LIFE.as_millis() as u64) / 1_000
+    );
     server.stop().await;
 }

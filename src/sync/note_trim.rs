@@ -164,7 +164,13 @@ async fn dead(
             continue;
         };
         if !rooms.contains_key(&room) {
-            let counted = notes(snapshot, user, &room, (STAMP_FIRST, STAMP_LAST), COUNTED_MAX);
+            let counted = notes(
+                snapshot,
+                user,
+                &room,
+                (STAMP_FIRST, STAMP_LAST),
+                COUNTED_MAX,
+            );
             let counted: Vec<(Stamp, NoteRow)> = counted.await?;
             let floor = counted.last().filter(|_| counted.len() == COUNTED_MAX);
             let known = Room {

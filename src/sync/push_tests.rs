@@ -262,7 +262,11 @@ async fn badge_that_fell_while_the_server_was_stopped_is_told_at_start() {
     let fresh = Arc::new(Fake::default());
     server.views.push_by(fresh.clone());
     settle(&server, Duration::from_secs(3)).await;
-    let counts: Vec<_> = fresh.got().iter().map(|told| told["counts"].clone()).collect();
+    let counts: Vec<_> = fresh
+        .got()
+        .iter()
+        .map(|told| told["counts"].clone())
+        .collect();
     assert_eq!(counts, [json!({"unread": 0})]);
     server.stop().await;
 }
@@ -319,7 +323,9 @@ async fn whole_push_says_what_a_notification_shows() {
     let content = json!({
         "msgtype": "m.text", "body": "bob: hello", "m.mentions": {"user_ids": [bob()]},
     });
-    server.send(&room, alice(), "m.room.message", &content).await;
+    server
+        .send(&room, alice(), "m.room.message", &content)
+        .await;
     settle(&server, Duration::from_secs(3)).await;
     let got = gateway.got();
     let told = &got[0];

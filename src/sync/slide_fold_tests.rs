@@ -98,7 +98,8 @@ impl World {
             redacted: false,
             notifies,
         };
-        self.log.push(format!("{room} {user} says {kind} {}", message.event));
+        self.log
+            .push(format!("{room} {user} says {kind} {}", message.event));
         self.messages.push(message);
         self.read.insert((room, user), self.messages.len());
     }
@@ -182,8 +183,10 @@ impl World {
         let rules = Rules::default();
         let marked = self.server.rooms.read_as(&rules, account, &room, mark);
         marked.await.unwrap();
-        self.log
-            .push(format!("{room} {user} reads {} {:?}", message.event, mark.kind));
+        self.log.push(format!(
+            "{room} {user} reads {} {:?}",
+            message.event, mark.kind
+        ));
         let read = self.read.entry((room, user)).or_default();
         *read = (place + 1).max(*read);
     }
@@ -273,13 +276,11 @@ impl Slider {
 
     fn apply(&mut self, room: &OwnedRoomId, told: &Value, label: &str) {
         let own = |event: &Value| {
-            event["type"] == "m.room.member"
-                && event["state_key"] == self.request.user_id.as_str()
+            event["type"] == "m.room.member" && event["state_key"] == self.request.user_id.as_str()
         };
         let newest = list(&told["timeline"]).last();
-        let departs = newest.is_some_and(|event| {
-            own(event) && (event["content"]["membership"] == "leave")
-        });
+        let departs =
+            newest.is_some_and(|event| own(event) && (event["content"]["membership"] == "leave"));
         if departs {
             self.rooms.remove(room);
             return;
@@ -365,7 +366,11 @@ async fn compare_counts(world: &World, label: &str) {
             let counts = &joined(&told, room)["unread_notifications"];
             if let Some(found) = counts["notification_count"].as_u64() {
                 let expected = world.recount(room, user);
-                let log: Vec<_> = world.log.iter().filter(|act| act.starts_with(room.as_str())).collect();
+                let log: Vec<_> = world
+                    .log
+                    .iter()
+                    .filter(|act| act.starts_with(room.as_str()))
+                    .collect();
                 assert_eq!(found, expected, "{label}, {user} in {room}: {log:#?}");
             }
         }

@@ -21,12 +21,12 @@ use std::{collections::BTreeMap, sync::Arc};
 use belfry_data::{Membership, Snapshot, Stamp};
 use ruma_common::{OwnedRoomId, RoomId};
 
-pub use request::{
-    CONNECTION_NAME_BYTES_MAX, Extensions, FILTER_NAMES_MAX, LISTS_MAX, ListFilters, ListRequest, REQUIRED_STATE_MAX,
-    RoomDetails, SUBSCRIPTIONS_ACCEPTED_MAX, SUBSCRIPTIONS_MAX, Scope, Shape, SlidingRequest,
-    StatePattern, StateSet, ToDeviceRequest,
-};
 pub use list::DEPARTURES_MAX;
+pub use request::{
+    CONNECTION_NAME_BYTES_MAX, Extensions, FILTER_NAMES_MAX, LISTS_MAX, ListFilters, ListRequest,
+    REQUIRED_STATE_MAX, RoomDetails, SUBSCRIPTIONS_ACCEPTED_MAX, SUBSCRIPTIONS_MAX, Scope, Shape,
+    SlidingRequest, StatePattern, StateSet, ToDeviceRequest,
+};
 pub use response::{ExtensionAnswers, Hero, Label, SlidingResponse, SlidingRoom};
 pub use thread_subscriptions::{THREAD_SUBSCRIPTIONS_MAX, ThreadSubscriptionsRequest};
 

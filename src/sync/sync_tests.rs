@@ -313,17 +313,28 @@ async fn timeline_filter_knows_urls_relations_and_their_types() {
     let room = server.room().await;
     let plain = server.say(&room, alice(), "one").await;
     let picture = json!({"msgtype": "m.image", "body": "x", "url": "mxc://x.example/a"});
-    let picture = server.send(&room, alice(), "m.room.message", &picture).await;
+    let picture = server
+        .send(&room, alice(), "m.room.message", &picture)
+        .await;
     let reaction = json!({"m.relates_to": {
         "rel_type": "m.annotation", "event_id": plain, "key": "x",
     }});
     let reaction = server.send(&room, alice(), "m.reaction", &reaction).await;
     for (filter, expected) in [
         (json!({"contains_url": true}), vec![&picture]),
-        (json!({"contains_url": false, "types": ["m.room.mess*"]}), vec![&plain]),
-        (json!({"related_by_rel_types": ["m.annotation"]}), vec![&plain]),
+        (
+            json!({"contains_url": false, "types": ["m.room.mess*"]}),
+            vec![&plain],
+        ),
+        (
+            json!({"related_by_rel_types": ["m.annotation"]}),
+            vec![&plain],
+        ),
         (json!({"related_by_rel_types": ["m.thread"]}), vec![]),
-        (json!({"related_by_senders": [alice()], "types": ["m.room.message"]}), vec![&plain]),
+        (
+            json!({"related_by_senders": [alice()], "types": ["m.room.message"]}),
+            vec![&plain],
+        ),
         (json!({"rel_types": ["m.annotation"]}), vec![&reaction]),
         (
             json!({"not_rel_types": ["m.annotation"], "types": ["m.re*", "m.room.message"]}),

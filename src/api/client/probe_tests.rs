@@ -12,31 +12,87 @@ const PEER: &str = "192.0.2.1:9";
 /// answered `M_UNRECOGNIZED`. Who looks for it, where that is known.
 const FLAGS: &[(&str, &str, &str)] = &[
     // Element Web: cross-signing without a label.
-    ("org.matrix.e2e_cross_signing", "POST", "/v3/keys/device_signing/upload"),
+    (
+        "org.matrix.e2e_cross_signing",
+        "POST",
+        "/v3/keys/device_signing/upload",
+    ),
     // Element Web: private receipts.
-    ("org.matrix.msc2285.stable", "POST", "/v3/rooms/!r:hs1/receipt/m.read.private/$e"),
-    ("org.matrix.msc3391", "DELETE", "/unstable/org.matrix.msc3391/user/@alice:hs1/account_data/x"),
+    (
+        "org.matrix.msc2285.stable",
+        "POST",
+        "/v3/rooms/!r:hs1/receipt/m.read.private/$e",
+    ),
+    (
+        "org.matrix.msc3391",
+        "DELETE",
+        "/unstable/org.matrix.msc3391/user/@alice:hs1/account_data/x",
+    ),
     // Element Web: threads in the client's own timeline, their receipts and counts.
-    ("org.matrix.msc3440.stable", "GET", "/v1/rooms/!r:hs1/threads"),
-    ("org.matrix.msc3771", "POST", "/v3/rooms/!r:hs1/receipt/m.read/$e"),
-    ("org.matrix.msc3773", "GET", "/v3/sync?filter={\"room\":{\"timeline\":{\"unread_thread_notifications\":true}}}"),
+    (
+        "org.matrix.msc3440.stable",
+        "GET",
+        "/v1/rooms/!r:hs1/threads",
+    ),
+    (
+        "org.matrix.msc3771",
+        "POST",
+        "/v3/rooms/!r:hs1/receipt/m.read/$e",
+    ),
+    (
+        "org.matrix.msc3773",
+        "GET",
+        "/v3/sync?filter={\"room\":{\"timeline\":{\"unread_thread_notifications\":true}}}",
+    ),
     // Element Web and Element X: dehydrated devices.
-    ("org.matrix.msc3814", "GET", "/unstable/org.matrix.msc3814.v1/dehydrated_device"),
+    (
+        "org.matrix.msc3814",
+        "GET",
+        "/unstable/org.matrix.msc3814.v1/dehydrated_device",
+    ),
     // Element Web: spaces among published rooms.
     ("org.matrix.msc3827.stable", "POST", "/v3/publicRooms"),
-    ("org.matrix.msc3874", "GET", "/v3/rooms/!r:hs1/messages?dir=b&filter={\"rel_types\":[]}"),
+    (
+        "org.matrix.msc3874",
+        "GET",
+        "/v3/rooms/!r:hs1/messages?dir=b&filter={\"rel_types\":[]}",
+    ),
     // Cinny and FluffyChat: files with a token.
     ("org.matrix.msc3916.stable", "GET", "/v1/media/config"),
     // Element Web and Element X: delayed events, for calls.
-    ("org.matrix.msc4140", "GET", "/unstable/org.matrix.msc4140/delayed_events"),
+    (
+        "org.matrix.msc4140",
+        "GET",
+        "/unstable/org.matrix.msc4140/delayed_events",
+    ),
     ("org.matrix.msc4140.stable", "GET", "/v1/delayed_events"),
     // Element X, Element Web, Cinny: sliding sync.
-    ("org.matrix.simplified_msc3575", "POST", "/unstable/org.matrix.simplified_msc3575/sync"),
-    ("uk.half-shot.msc2666.query_mutual_rooms", "GET", "/unstable/uk.half-shot.msc2666/user/mutual_rooms?user_id=@bob:hs1"),
-    ("uk.half-shot.msc2666.query_mutual_rooms.stable", "GET", "/v1/mutual_rooms?user_id=@bob:hs1"),
+    (
+        "org.matrix.simplified_msc3575",
+        "POST",
+        "/unstable/org.matrix.simplified_msc3575/sync",
+    ),
+    (
+        "uk.half-shot.msc2666.query_mutual_rooms",
+        "GET",
+        "/unstable/uk.half-shot.msc2666/user/mutual_rooms?user_id=@bob:hs1",
+    ),
+    (
+        "uk.half-shot.msc2666.query_mutual_rooms.stable",
+        "GET",
+        "/v1/mutual_rooms?user_id=@bob:hs1",
+    ),
     // Element Web, FluffyChat, Cinny: fields of profiles.
-    ("uk.tcpip.msc4133", "GET", "/unstable/uk.tcpip.msc4133/profile/@alice:hs1/m.tz"),
-    ("uk.tcpip.msc4133.stable", "GET", "/v3/profile/@alice:hs1/m.tz"),
+    (
+        "uk.tcpip.msc4133",
+        "GET",
+        "/unstable/uk.tcpip.msc4133/profile/@alice:hs1/m.tz",
+    ),
+    (
+        "uk.tcpip.msc4133.stable",
+        "GET",
+        "/v3/profile/@alice:hs1/m.tz",
+    ),
 ];
 
 #[tokio::test(start_paused = true)]
@@ -106,6 +162,9 @@ async fn pages_of_any_origin_may_ask_and_read() {
     let (status, answer, headers) = app.raw_from(PEER, unknown, None, "").await;
     assert_eq!(status, 404);
     assert_eq!(answer["errcode"], json!("M_UNRECOGNIZED"));
-    assert_eq!(headers["access-control-allow-origin"], "*", "errors are read too");
+    assert_eq!(
+        headers["access-control-allow-origin"], "*",
+        "errors are read too"
+    );
     app.stop().await;
 }

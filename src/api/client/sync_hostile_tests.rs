@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use ruma_client_api::{
-    membership::join_room_by_id::v3 as join, room::create_room::v3 as create,
-};
+use ruma_client_api::{membership::join_room_by_id::v3 as join, room::create_room::v3 as create};
 use ruma_common::OwnedRoomId;
 use serde_json::{Value, json};
 
@@ -73,7 +71,10 @@ async fn vis_003_nobody_waits_longer_than_five_minutes() {
     let query = format!("since={since}&timeout=999999999999&set_presence=offline");
     sync(&app, &alice, &query).await;
     let waited = app.env.clock.now().since(begun);
-    assert!(waited <= Duration::from_mins(5) + Duration::from_secs(1), "{waited:?}");
+    assert!(
+        waited <= Duration::from_mins(5) + Duration::from_secs(1),
+        "{waited:?}"
+    );
     app.stop().await;
 }
 
@@ -159,9 +160,21 @@ async fn vis_009_nothing_comes_after_a_departure() {
         places.push((path, body, told["pos"].as_str().unwrap().to_owned()));
     }
     let target = json!({"user_id": bob.user_id});
-    call(&app, &alice, ("POST", &format!("/rooms/{room}/ban")), &target).await;
+    call(
+        &app,
+        &alice,
+        ("POST", &format!("/rooms/{room}/ban")),
+        &target,
+    )
+    .await;
     let topic = json!({"topic": "secret"});
-    call(&app, &alice, ("PUT", &format!("/rooms/{room}/state/m.room.topic/")), &topic).await;
+    call(
+        &app,
+        &alice,
+        ("PUT", &format!("/rooms/{room}/state/m.room.topic/")),
+        &topic,
+    )
+    .await;
     say(&app, &alice, &room, "secret").await;
     for (path, mut body, mut pos) in places {
         for _ in 0..2 {

@@ -91,8 +91,14 @@ async fn room_says_membership_lists_and_no_counts() {
     let told = slide(&app, &alice, &mut body).await;
     let shown = &told["rooms"][room.as_str()];
     assert_eq!(told["lists"]["all"]["count"], 1);
-    assert_eq!((&shown["initial"], &shown["name"]), (&json!(true), &json!("Room")));
-    assert_eq!((&shown["membership"], &shown["lists"]), (&json!("join"), &json!(["all"])));
+    assert_eq!(
+        (&shown["initial"], &shown["name"]),
+        (&json!(true), &json!("Room"))
+    );
+    assert_eq!(
+        (&shown["membership"], &shown["lists"]),
+        (&json!("join"), &json!(["all"]))
+    );
     assert!(shown["notification_count"].is_null() && shown["highlight_count"].is_null());
     assert_eq!(types(&shown["required_state"]), ["m.room.create"]);
     assert_eq!(shown["joined_count"], 2);
@@ -112,18 +118,31 @@ async fn required_state_is_included_and_excluded_by_patterns() {
         body.as_object_mut().unwrap().remove("pos");
         let told = slide(&app, &alice, &mut body).await;
         let told = told["rooms"][room.as_str()]["required_state"].clone();
-        types(&told).into_iter().map(str::to_owned).collect::<Vec<_>>()
+        types(&told)
+            .into_iter()
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
     };
     let everything = ask(json!({"include": [{}]})).await;
-    assert!(everything.contains(&"m.room.create".to_owned()), "{everything:?}");
+    assert!(
+        everything.contains(&"m.room.create".to_owned()),
+        "{everything:?}"
+    );
     let mut but_create = everything.clone();
     but_create.retain(|kind| kind != "m.room.create");
     let exclude = json!([{"type": "m.room.create", "state_key": ""}]);
-    assert_eq!(ask(json!({"include": [{}], "exclude": exclude})).await, but_create);
+    assert_eq!(
+        ask(json!({"include": [{}], "exclude": exclude})).await,
+        but_create
+    );
     let own = json!({"include": [{"state_key": alice.user_id}]});
     assert_eq!(ask(own).await, ["m.room.member"], "of any type");
     assert_eq!(ask(json!({})).await, [""; 0]);
-    assert_eq!(ask(json!({"include": [{"type": "*"}]})).await, [""; 0], "no wildcard");
+    assert_eq!(
+        ask(json!({"include": [{"type": "*"}]})).await,
+        [""; 0],
+        "no wildcard"
+    );
     app.stop().await;
 }
 
@@ -177,7 +196,10 @@ async fn name_that_is_taken_away_is_null() {
     let told = slide(&app, &alice, &mut body).await;
     let shown = told["rooms"][room.as_str()].as_object().unwrap();
     assert_eq!(shown.get("name"), Some(&Value::Null));
-    assert!(!shown.contains_key("avatar"), "there never was one: {shown:?}");
+    assert!(
+        !shown.contains_key("avatar"),
+        "there never was one: {shown:?}"
+    );
     app.stop().await;
 }
 
@@ -212,14 +234,29 @@ async fn who_was_put_out_is_told_also_on_a_new_connection_and_who_left_is_not() 
     let mut old = all(&json!([]));
     slide(&app, &bob, &mut old).await;
     let target = json!({"user_id": bob.user_id});
-    call(&app, &alice, ("POST", &format!("/rooms/{kicked}/kick")), &target).await;
-    call(&app, &alice, ("POST", &format!("/rooms/{banned}/ban")), &target).await;
+    call(
+        &app,
+        &alice,
+        ("POST", &format!("/rooms/{kicked}/kick")),
+        &target,
+    )
+    .await;
+    call(
+        &app,
+        &alice,
+        ("POST", &format!("/rooms/{banned}/ban")),
+        &target,
+    )
+    .await;
     let request = leave::Request::new(left.clone());
     app.send(Some(&bob.token), request).await.unwrap();
     let told = slide(&app, &bob, &mut old).await;
     assert_eq!(told["rooms"][kicked.as_str()]["membership"], "leave");
     assert_eq!(told["rooms"][left.as_str()]["membership"], "leave");
-    assert!(told["rooms"][banned.as_str()].is_null(), "never there: {told}");
+    assert!(
+        told["rooms"][banned.as_str()].is_null(),
+        "never there: {told}"
+    );
     say(&app, &alice, &kicked, "among us").await;
     let told = slide(&app, &bob, &mut old).await;
     assert_eq!(told["rooms"], json!({}), "nothing of what came later");
@@ -239,7 +276,10 @@ async fn who_was_put_out_is_told_also_on_a_new_connection_and_who_left_is_not() 
 async fn invites_are_stripped_and_filters_know_spaces_and_tags() {
     let app = TestApp::new();
     let (alice, bob) = (app.person("alice").await, app.person("bob").await);
-    let (one, two) = (room(&app, &alice, "One").await, room(&app, &alice, "Two").await);
+    let (one, two) = (
+        room(&app, &alice, "One").await,
+        room(&app, &alice, "Two").await,
+    );
     let space = json!({"creation_content": {"type": "m.space"}, "preset": "public_chat"});
     let space = call(&app, &alice, ("POST", "/createRoom"), &space).await;
     let space = OwnedRoomId::try_from(space["room_id"].as_str().unwrap()).unwrap();
@@ -253,8 +293,14 @@ async fn invites_are_stripped_and_filters_know_spaces_and_tags() {
         (json!({"spaces": [space]}), vec![one.as_str()]),
         (json!({"spaces": ["!none:hs1"]}), vec![]),
         (json!({"tags": ["m.favourite", "u.x"]}), vec![two.as_str()]),
-        (json!({"not_tags": ["m.favourite"], "room_types": [null]}), vec![one.as_str()]),
-        (json!({"tags": ["m.favourite"], "not_tags": ["m.favourite"]}), vec![]),
+        (
+            json!({"not_tags": ["m.favourite"], "room_types": [null]}),
+            vec![one.as_str()],
+        ),
+        (
+            json!({"tags": ["m.favourite"], "not_tags": ["m.favourite"]}),
+            vec![],
+        ),
     ] {
         let mut body = all(&json!([]));
         body["lists"]["all"]["filters"] = filters.clone();
@@ -263,7 +309,13 @@ async fn invites_are_stripped_and_filters_know_spaces_and_tags() {
         assert_eq!(rooms, expected, "{filters}");
     }
     let path = format!("/rooms/{one}/invite");
-    call(&app, &alice, ("POST", &path), &json!({"user_id": bob.user_id})).await;
+    call(
+        &app,
+        &alice,
+        ("POST", &path),
+        &json!({"user_id": bob.user_id}),
+    )
+    .await;
     let mut body = all(&json!([{}]));
     body["lists"]["all"]["filters"] = json!({"is_invited": true});
     let told = slide(&app, &bob, &mut body).await;
@@ -306,9 +358,15 @@ async fn pos_is_a_place_for_messages_and_nobody_elses() {
     let page = call(&app, &alice, ("GET", &path), &json!({})).await;
     assert_eq!(page["chunk"][0]["event_id"], json!(event));
     let stolen = json!({"conn_id": "main", "pos": pos});
-    assert_eq!(refused(&app, &bob, &stolen).await, expect(400, "M_UNKNOWN_POS"));
+    assert_eq!(
+        refused(&app, &bob, &stolen).await,
+        expect(400, "M_UNKNOWN_POS")
+    );
     let other = json!({"conn_id": "other", "pos": pos});
-    assert_eq!(refused(&app, &alice, &other).await, expect(400, "M_UNKNOWN_POS"));
+    assert_eq!(
+        refused(&app, &alice, &other).await,
+        expect(400, "M_UNKNOWN_POS")
+    );
     app.stop().await;
 }
 
@@ -333,10 +391,17 @@ async fn vis_008_requests_beyond_what_may_be_asked_are_refused() {
         json!({"set_presence": "elsewhere"}),
         json!({"conn_id": "x".repeat(65)}),
     ] {
-        assert_eq!(refused(&app, &alice, &body).await, expect(400, "M_INVALID_PARAM"), "{body}");
+        assert_eq!(
+            refused(&app, &alice, &body).await,
+            expect(400, "M_INVALID_PARAM"),
+            "{body}"
+        );
     }
     let incomplete = json!({"lists": {"a": {"timeline_limit": 1}}});
-    assert_eq!(refused(&app, &alice, &incomplete).await, expect(400, "M_BAD_JSON"));
+    assert_eq!(
+        refused(&app, &alice, &incomplete).await,
+        expect(400, "M_BAD_JSON")
+    );
     let huge = json!({"lists": {"a": {"range": [0, u64::MAX], "timeline_limit": 1,
         "required_state": {}}}});
     assert_eq!(refused(&app, &alice, &huge).await.0, 200);

@@ -35,7 +35,9 @@ async fn changed_subscriptions_are_told_and_older_ones_by_the_page() {
         let said = json!({"msgtype": "m.text", "body": txn});
         let said = call(&app, &alice, ("PUT", &path), &said).await;
         let root = said["event_id"].as_str().unwrap().to_owned();
-        let path = format!("/_matrix/client/unstable/io.element.msc4306/rooms/{room}/thread/{root}/subscription");
+        let path = format!(
+            "/_matrix/client/unstable/io.element.msc4306/rooms/{room}/thread/{root}/subscription"
+        );
         call(&app, &alice, ("PUT", &path), &json!({})).await;
         threads.push((root, path));
     }
@@ -51,12 +53,19 @@ async fn changed_subscriptions_are_told_and_older_ones_by_the_page() {
     let older_threads: Vec<_> = older_threads.keys().collect();
     assert_eq!(older_threads, [&threads[0].0]);
     assert!(older["end"].is_null(), "{older}");
-    assert!(slide(&app, &alice, &mut body).await.is_null(), "nothing new");
+    assert!(
+        slide(&app, &alice, &mut body).await.is_null(),
+        "nothing new"
+    );
     call(&app, &alice, ("DELETE", &threads[1].1), &json!({})).await;
     let told = slide(&app, &alice, &mut body).await;
     assert!(told["unsubscribed"][room.as_str()][&threads[1].0]["bump_stamp"].is_u64());
     assert!(told["subscribed"].is_null(), "{told}");
-    for path in [PAGE.to_owned(), format!("{PAGE}?dir=f"), format!("{PAGE}?dir=b&limit=0")] {
+    for path in [
+        PAGE.to_owned(),
+        format!("{PAGE}?dir=f"),
+        format!("{PAGE}?dir=b&limit=0"),
+    ] {
         let refused = app.raw(("GET", &path), Some(&alice.token), "").await;
         assert_eq!(refused, expect(400, "M_BAD_JSON"), "{path}");
     }

@@ -12,9 +12,7 @@ use belfry_env::Env;
 use belfry_event::SigningKey;
 use belfry_kv::Memory;
 use belfry_room::{Append, Change, CreateRoom, Identity, Preset, Profile, Rooms};
-use belfry_sync::{
-    ListRequest, RoomDetails, Shape, SlidingRequest, StateSet, SyncRequest, Views,
-};
+use belfry_sync::{ListRequest, RoomDetails, Shape, SlidingRequest, StateSet, SyncRequest, Views};
 use peak_alloc::PeakAlloc;
 use ruma_common::{OwnedRoomId, OwnedUserId, RoomVersionId, UserId, server_name};
 use serde_json::{json, value::to_raw_value};
@@ -140,7 +138,9 @@ fn show(what: &str, time: Duration, bytes: usize) {
 async fn account(rooms: usize, shape: Shape) -> Duration {
     let bench = Bench::new();
     for number in 0..rooms {
-        bench.room(number, if rooms - number <= 20 { 20 } else { 1 }).await;
+        bench
+            .room(number, if rooms - number <= 20 { 20 } else { 1 })
+            .await;
     }
     let (mut first, mut bytes) = (Vec::new(), 0);
     for _ in 0..RUNS / 10 {
@@ -159,7 +159,11 @@ async fn account(rooms: usize, shape: Shape) -> Duration {
         bytes = told;
     }
     let quiet = median(quiet);
-    show(&format!("nothing new, account of {rooms} rooms, {shape:?}"), quiet, bytes);
+    show(
+        &format!("nothing new, account of {rooms} rooms, {shape:?}"),
+        quiet,
+        bytes,
+    );
     bench.stop().await;
     quiet
 }

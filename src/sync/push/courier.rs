@@ -322,7 +322,11 @@ impl Turn<'_> {
                 }
             }
             Err(GatewayError::Unreachable(cause)) => {
-                tracing::info!(url, cause, "a push gateway does not answer; it is tried again");
+                tracing::info!(
+                    url,
+                    cause,
+                    "a push gateway does not answer; it is tried again"
+                );
                 later(gates.close(url, now).0)
             }
             Err(GatewayError::Refused(cause)) => {
@@ -341,7 +345,12 @@ impl Turn<'_> {
     /// All up to here is done. Whoever removed the pusher meanwhile wins.
     async fn advance(&mut self, at: Stamp, badge: u64) -> Result<(), Fault> {
         let shared = &self.courier.shared;
-        let commit = move_pushes(self.user, self.key, &self.seen, PushPlaceRow::new(at, badge));
+        let commit = move_pushes(
+            self.user,
+            self.key,
+            &self.seen,
+            PushPlaceRow::new(at, badge),
+        );
         match shared.engine.commit(commit).await {
             Ok(_) | Err(CommitError::Conflict) => {}
             Err(error) => return Err(Fault::Store(error)),

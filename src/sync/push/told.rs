@@ -82,7 +82,7 @@ impl<'a> Target<'a> {
             self.pusher[*name] == Value::Bool(true)
                 || self.pusher["data"][*name] == Value::Bool(true)
         };
-        !NO_BADGE.iter().any(|name| on(&name))
+        !NO_BADGE.iter().any(on)
     }
 
     /// Nothing but the badge; `None` if the client counts for itself. A zero is told here, since
@@ -170,7 +170,11 @@ impl<'a> Target<'a> {
         told.insert("user_is_target".into(), json!(is_target));
         let tuples = [
             ("room_name", "name", plain_tuple("m.room.name")?),
-            ("room_alias", "alias", plain_tuple("m.room.canonical_alias")?),
+            (
+                "room_alias",
+                "alias",
+                plain_tuple("m.room.canonical_alias")?,
+            ),
             ("sender_display_name", "displayname", member_tuple(sender)?),
         ];
         let asked = tuples.iter().map(|(_, _, tuple)| tuple.clone());

@@ -16,11 +16,7 @@ use belfry_data::{
 };
 use ruma_common::{OwnedDeviceId, OwnedRoomId, OwnedUserId, RoomId};
 
-use super::{
-    list::Wanted,
-    request::SlidingRequest,
-    response::SlidingResponse,
-};
+use super::{list::Wanted, request::SlidingRequest, response::SlidingResponse};
 use crate::{
     error::{Fault, ViewError},
     views::Shared,

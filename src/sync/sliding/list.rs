@@ -18,8 +18,7 @@ use super::{
     request::{ListFilters, ListRequest, RoomDetails, Shape},
 };
 use crate::{
-    error::Fault, foreign::Stay, plan, projection::brief_of, room_view::RoomView,
-    sight::last_stay,
+    error::Fault, foreign::Stay, plan, projection::brief_of, room_view::RoomView, sight::last_stay,
 };
 
 /// Rooms whose rows are read at once.

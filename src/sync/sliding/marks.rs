@@ -29,9 +29,9 @@ impl Marks {
         let spaces: BTreeSet<_> = filters()
             .flat_map(|filters| filters.spaces.iter().flatten())
             .collect();
-        let joined = rooms
-            .iter()
-            .filter(|room| room.row.membership == Membership::Join && spaces.contains(&room.room_id));
+        let joined = rooms.iter().filter(|room| {
+            room.row.membership == Membership::Join && spaces.contains(&room.room_id)
+        });
         for room in joined {
             let children = match children(snapshot, &room.room_id).await {
                 Err(fault) if fault.is_of_room() => BTreeSet::new(),
@@ -57,16 +57,16 @@ impl Marks {
             .spaces
             .as_ref()
             .is_none_or(|spaces| spaces.iter().any(is_child))
-            && filters.tags.as_ref().is_none_or(|tags| tags.iter().any(has))
+            && filters
+                .tags
+                .as_ref()
+                .is_none_or(|tags| tags.iter().any(has))
             && !filters.not_tags.iter().any(has)
     }
 }
 
 /// The rooms that a space names with servers to join them by.
-async fn children(
-    snapshot: &dyn Snapshot,
-    space: &RoomId,
-) -> Result<BTreeSet<OwnedRoomId>, Fault> {
+async fn children(snapshot: &dyn Snapshot, space: &RoomId) -> Result<BTreeSet<OwnedRoomId>, Fault> {
     let Some(mut view) = RoomView::now(snapshot, space).await? else {
         return Ok(BTreeSet::new());
     };

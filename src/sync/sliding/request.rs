@@ -198,7 +198,11 @@ impl SlidingRequest {
                 return refuse(text);
             }
         }
-        if self.lists.values().any(|list| list.filters.names() > FILTER_NAMES_MAX) {
+        if self
+            .lists
+            .values()
+            .any(|list| list.filters.names() > FILTER_NAMES_MAX)
+        {
             let text = format!("name at most {FILTER_NAMES_MAX} spaces and tags in a filter");
             return refuse(text);
         }

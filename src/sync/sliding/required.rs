@@ -18,7 +18,8 @@ pub(crate) struct Required<'a> {
 }
 
 fn matches((kind, key): &StatePattern, tuple: &StateTuple) -> bool {
-    kind.as_deref().is_none_or(|kind| kind == tuple.event_type())
+    kind.as_deref()
+        .is_none_or(|kind| kind == tuple.event_type())
         && key.as_deref().is_none_or(|key| key == tuple.state_key())
 }
 

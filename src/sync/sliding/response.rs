@@ -145,7 +145,10 @@ impl ExtensionAnswers {
             && self.typing.is_empty()
             && messages.is_none_or(|(_, messages)| messages.is_empty())
             && e2ee.is_none_or(|e2ee| e2ee.device_lists.is_empty())
-            && self.threads.as_ref().is_none_or(ThreadSubscriptions::is_empty)
+            && self
+                .threads
+                .as_ref()
+                .is_none_or(ThreadSubscriptions::is_empty)
     }
 }
 

@@ -146,7 +146,9 @@ impl Assembly<'_> {
     /// Whether it is a direct chat: told if it is, and if it is no more.
     fn is_dm(&self) -> Option<bool> {
         let (is_dm, details) = (self.wanted.is_dm, &self.wanted.details);
-        let was = self.told.is_some_and(|told| told.state == details.digest(true));
+        let was = self
+            .told
+            .is_some_and(|told| told.state == details.digest(true));
         (is_dm || was).then_some(is_dm)
     }
 
@@ -263,8 +265,12 @@ impl Assembly<'_> {
                 update.avatar.set(said.url);
             }
             if !update.initial {
-                update.name.or_removed(state.touches(of_type("m.room.name")));
-                update.avatar.or_removed(state.touches(of_type("m.room.avatar")));
+                update
+                    .name
+                    .or_removed(state.touches(of_type("m.room.name")));
+                update
+                    .avatar
+                    .or_removed(state.touches(of_type("m.room.avatar")));
             }
         }
         if named {

@@ -91,7 +91,10 @@ async fn run(server: &mut Server) -> Result<(), Failure> {
                 diff.apply(&mut list);
             }
             let rooms = list.iter().map(|room| Shown {
-                name: room.cached_display_name().map(|name| name.to_string()).unwrap_or_default(),
+                name: room
+                    .cached_display_name()
+                    .map(|name| name.to_string())
+                    .unwrap_or_default(),
                 unread: room.unread_notification_counts().notification_count,
                 invited: room.state() == RoomState::Invited,
             });
@@ -129,12 +132,14 @@ async fn run(server: &mut Server) -> Result<(), Failure> {
             ..room("Delegation", 0)
         };
         comes(&mut seen, |list| {
-            list.iter().any(|room| room.name == invitation.name && room.invited)
+            list.iter()
+                .any(|room| room.name == invitation.name && room.invited)
         })
         .await?;
         app.join_room_by_id(&invited).await?;
         comes(&mut seen, |list| {
-            list.iter().any(|room| room.name == invitation.name && !room.invited)
+            list.iter()
+                .any(|room| room.name == invitation.name && !room.invited)
         })
         .await?;
 
@@ -164,7 +169,11 @@ async fn sign_in(url: &str, name: &str) -> Result<Client, Failure> {
         .sliding_sync_version_builder(VersionBuilder::DiscoverNative)
         .build()
         .await?;
-    client.matrix_auth().login_username(name, PASSWORD).send().await?;
+    client
+        .matrix_auth()
+        .login_username(name, PASSWORD)
+        .send()
+        .await?;
     Ok(client)
 }
 
@@ -177,7 +186,12 @@ async fn found(
     let mut request = CreateRoom::new();
     request.preset = Some(RoomPreset::PublicChat);
     request.name = Some(name.to_owned());
-    let room = alice.client.create_room(request).await?.room_id().to_owned();
+    let room = alice
+        .client
+        .create_room(request)
+        .await?
+        .room_id()
+        .to_owned();
     bob.client.join_room_by_id(&room).await?;
     alice.sees_members(&room, 2).await?;
     Ok(room)
@@ -193,7 +207,12 @@ async fn invite(
     request.preset = Some(RoomPreset::PrivateChat);
     request.name = Some(name.to_owned());
     request.invite = vec![bob.id()?];
-    Ok(alice.client.create_room(request).await?.room_id().to_owned())
+    Ok(alice
+        .client
+        .create_room(request)
+        .await?
+        .room_id()
+        .to_owned())
 }
 
 /// Somebody reads on another device.
