@@ -24,6 +24,8 @@ mod runner;
 mod step;
 
 #[cfg(test)]
+mod delayed_tests;
+#[cfg(test)]
 mod fixture;
 #[cfg(test)]
 mod flow_tests;
