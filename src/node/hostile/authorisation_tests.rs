@@ -4,6 +4,9 @@ use serde_json::{Value, json};
 
 use super::scene::{ALICE, Fate, MALLORY, Place, Scene, TRUDY, encoded};
 
+/// The greatest level that canonical JSON has.
+const MAX: i64 = (1 << 53) - 1;
+
 /// A message of Mallory's that cites what is given and what it must, but for what is left out.
 async fn citing(scene: &Scene, place: &Place, more: &[String], but: &[&str]) -> Value {
     let mut event = scene.message(place).await;
@@ -199,7 +202,6 @@ async fn authz_014_power_is_not_given_beyond_ones_own_nor_taken_from_equals() {
 #[tokio::test(start_paused = true)]
 async fn authz_015_the_greatest_and_least_levels_are_compared_as_they_are() {
     let scene = Scene::new().await;
-    const MAX: i64 = (1 << 53) - 1;
     for version in [6, 10, 11, 12] {
         let place = scene.place(version).await;
         empower(&scene, &place, &json!({MALLORY: 50})).await;

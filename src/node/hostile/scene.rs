@@ -184,8 +184,11 @@ impl Scene {
     /// A public room of Alice's.
     pub(super) async fn room(&self, version: u32, extra: Value) -> Place {
         let mut body = json!({"preset": "public_chat", "room_version": version.to_string()});
-        for (name, value) in extra.as_object().unwrap() {
-            body[name] = value.clone();
+        let Value::Object(extra) = extra else {
+            panic!("an object is wanted");
+        };
+        for (name, value) in extra {
+            body[name] = value;
         }
         let room = self.act("POST", "/createRoom", &body).await;
         Place {
@@ -251,6 +254,18 @@ impl Scene {
         (parts.status.as_u16(), json)
     }
 
+    /// From now on the hostile server signs invites of its users, as an honest one does.
+    pub(super) fn sign_invites(&self, version: u32) {
+        let evil = Arc::clone(&self.evil);
+        self.net.answer(move |heard| {
+            let mut event = heard.body["event"].clone();
+            heard.path.contains("/v2/invite/").then(|| {
+                evil.sign_event(&mut event, version);
+                (200, json!({"event": event}))
+            })
+        });
+    }
+
     /// A transaction of the hostile server, whatever it holds.
     pub(super) async fn transact(&self, body: &Value) -> (u16, Value) {
         let count = self.sent.fetch_add(1, Ordering::Relaxed);
@@ -307,13 +322,13 @@ impl Scene {
         let mut event = json!({
             "auth_events": cited.collect::<Vec<_>>(),
             "prev_events": prevs.collect::<Vec<_>>(),
-            "content": content,
             "depth": seen.depth.saturating_add(1),
             "origin_server_ts": self.env.clock.wall_ms(),
             "room_id": place.id,
             "sender": MALLORY,
             "type": kind,
         });
+        event["content"] = content;
         if let Some(key) = state_key {
             event["state_key"] = key.into();
         }

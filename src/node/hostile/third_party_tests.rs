@@ -135,14 +135,7 @@ async fn inv_011_an_exchange_is_of_its_room_its_token_and_its_signature() {
         scene
             .set(&place, "m.room.third_party_invite", "tok", &offer(&scene))
             .await;
-        let evil = std::sync::Arc::clone(&scene.evil);
-        scene.net.answer(move |heard| {
-            let mut event = heard.body["event"].clone();
-            heard.path.contains("/v2/invite/").then(|| {
-                evil.sign_event(&mut event, version);
-                (200, json!({"event": event}))
-            })
-        });
+        scene.sign_invites(version);
         let exchange = |signed: &Value| {
             json!({
                 "type": "m.room.member", "room_id": place.id, "sender": ALICE,
