@@ -120,6 +120,10 @@ impl World {
             _ => &user,
         };
         let comes = matches!(act, MemberAct::Join);
+        if comes == self.members[&room].contains(&user) {
+            // Nothing would happen.
+            return;
+        }
         if self.server.try_act(&room, actor, &user, act).await.is_err() {
             return;
         }

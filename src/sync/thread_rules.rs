@@ -55,10 +55,10 @@ mod tests {
     fn mentions_stand_before_subscriptions_and_rooms_behind() {
         let rules = Ruleset::server_default(user_id!("@a:x"));
         let of = |found, subscribed| actions(&rules, found, subscribed);
-        assert_eq!(of(Some(".m.rule.is_user_mention"), false), None);
-        assert_eq!(of(Some(".m.rule.master"), true), None);
+        assert!(of(Some(".m.rule.is_user_mention"), false).is_none());
+        assert!(of(Some(".m.rule.master"), true).is_none());
         for found in [None, Some(".m.rule.message"), Some("!room:x")] {
-            assert_eq!(of(found, false), Some(Vec::new()));
+            assert!(of(found, false).is_some_and(|actions| actions.is_empty()));
             let told = of(found, true).unwrap();
             assert!(told.iter().any(Action::should_notify));
         }
