@@ -66,6 +66,12 @@ const FLAGS: &[(&str, &str, &str)] = &[
         "/unstable/org.matrix.msc4140/delayed_events",
     ),
     ("org.matrix.msc4140.stable", "GET", "/v1/delayed_events"),
+    // Element X: subscriptions of threads.
+    (
+        "org.matrix.msc4306",
+        "GET",
+        "/unstable/io.element.msc4306/rooms/!r:hs1/thread/$e/subscription",
+    ),
     // Element X, Element Web, Cinny: sliding sync.
     (
         "org.matrix.simplified_msc3575",
