@@ -46,7 +46,7 @@ async fn ask(
         .uri(path)
         .header(header::HOST, server.address.to_string())
         .header(header::AUTHORIZATION, format!("Bearer {token}"))
-        .body(Full::from(body))
+        .body(Full::<bytes::Bytes>::from(body))
         .unwrap();
     let (head, body) = requests.send_request(request).await.ok()?.into_parts();
     let body = body.collect().await.ok()?.to_bytes();
