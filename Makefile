@@ -1,7 +1,8 @@
 # What one does with a checkout, by name.
 #
 #   make run     build the server and start it (make run ARGS="config check")
-#   make test    everything that CI checks: format, lints, licences, all tests, real clients
+#   make test    everything that CI checks: format, lints, licences, all tests, real clients, a real
+#                Synapse to federate with
 #   make lint    the same without the tests
 #   make bench   the benchmarks of docs/benchmarks.md
 #   make complement   the Matrix conformance suite; needs root, Go, and a network that has the suite
@@ -26,7 +27,7 @@ run: setup
 	@$(with_rocksdb) cargo run --locked --release --bin belfry -- $(ARGS)
 
 test: setup
-	@$(with_rocksdb) .ci/test lint tests clients
+	@$(with_rocksdb) .ci/test lint tests clients federation
 
 lint: setup
 	@$(with_rocksdb) .ci/test lint

@@ -69,7 +69,7 @@ def outage_on_both_sides(scene):
 
 @scenario()
 def outage_to_device(scene):
-    """Messages for Bob's device wait for his server, and for one that Alice's restarts as well."""
+    """Messages for Bob's device wait for his server, even if Alice's stops meanwhile."""
     alice, bob = scene.alice, scene.bob
     room = scene.meet()
     scene.away.stop()

@@ -78,6 +78,8 @@ class Process:
 
     def marked_log(self):
         """What was logged since the mark."""
+        if not self._log.exists():
+            return ""
         with self._log.open("rb") as log:
             log.seek(self._marked)
             return log.read().decode(errors="replace")

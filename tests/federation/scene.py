@@ -23,12 +23,12 @@ class Scenario:
         return f"{self.act.__name__}/v{self.version}/{self.home}"
 
 
-def scenario(*versions):
+def scenario(*versions, homes=("belfry", "synapse")):
     """Makes a function a scenario, once for each version of rooms and for each home."""
 
     def register(act):
         for version in versions or (NEWEST,):
-            _scenarios.extend(Scenario(act, version, home) for home in ("belfry", "synapse"))
+            _scenarios.extend(Scenario(act, version, home) for home in homes)
         return act
 
     return register

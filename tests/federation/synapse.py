@@ -110,6 +110,7 @@ def _federation(certificates):
         "ip_range_blacklist": [],
         "trusted_key_servers": [],
         "allow_public_rooms_over_federation": True,
+        "room_list_publication_rules": [{"action": "allow"}],
         # Milliseconds. A server that was away is tried again whenever there is something to tell,
         # so that an outage in a scenario does not last for minutes.
         "federation": {
