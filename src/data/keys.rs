@@ -36,9 +36,7 @@ pub use device::{
     DevicesPage, KEYED_DEVICES_MAX, device_keys, device_keys_of, drop_device_keys, keyed_devices,
 };
 pub(crate) use device::{delete_device, delete_user};
-pub use heard::{
-    DEVICES_HEARD_MAX, DeviceHeard, HeardRow, devices_heard, heard, note_heard,
-};
+pub use heard::{DEVICES_HEARD_MAX, DeviceHeard, HeardRow, devices_heard, heard, note_heard};
 pub(crate) use list::note_devices;
 pub use list::{
     DEVICE_LIST_PAGE_MAX, DeviceListPage, device_list_changes, note_remote_device_list,
@@ -57,6 +55,10 @@ pub use rows::{
 pub use signing::{
     StoredSignature, cross_signing, drop_own_signatures, put_signature, signatures_by,
 };
+pub use to_device::{
+    Inbox, InboxMessage, InboxPage, NewMessage, Recipients, TO_DEVICE_PAGE_MAX, ToDeviceWrites,
+    forget_messages, inboxes, messages_for, oldest_in_inbox, oldest_in_inboxes,
+};
 pub use tracked::{
     AnchorRow, DEVICES_DUE_MAX, DeviceDue, DeviceDueRow, DeviceStreamRow, SHARED_ROOMS_MAX,
     TRACKED_DEVICES_MAX, TrackedDeviceRow, TrackedListRow, device_changes_with, device_streams,
@@ -64,11 +66,7 @@ pub use tracked::{
     put_device_due, put_tracked_device, put_tracked_list, shared_with, tracked_devices,
     tracked_list,
 };
-pub use to_device::{
-    Inbox, InboxMessage, InboxPage, NewMessage, Recipients, TO_DEVICE_PAGE_MAX, ToDeviceWrites,
-    forget_messages, inboxes, messages_for, oldest_in_inbox, oldest_in_inboxes,
-};
 pub use trim::{
-    DEVICE_LIST_ENTRIES_KEPT, MEMBER_ENTRIES_KEPT, TRIM_ENTRIES_MAX, TRIM_MEMBERS_MAX, TRIM_ROOMS_MAX,
-    device_list_cut, trim_device_list_log, trim_member_logs,
+    DEVICE_LIST_ENTRIES_KEPT, MEMBER_ENTRIES_KEPT, TRIM_ENTRIES_MAX, TRIM_MEMBERS_MAX,
+    TRIM_ROOMS_MAX, device_list_cut, trim_device_list_log, trim_member_logs,
 };

@@ -80,15 +80,16 @@ pub use bearer::{TokenError, Tokens};
 pub use dehydrated::{DEHYDRATED_BYTES_MAX, DEHYDRATED_PAGE_MAX, DehydratedEvents};
 pub use device::{DEVICE_NAME_BYTES_MAX, Device, DeviceError};
 pub use fault::Fault;
-pub use idle::{IDLE_PAGE_MAX, IdleStep};
 pub use filter::{FILTER_BYTES_MAX, FILTERS_MAX, FilterError};
+pub use idle::{IDLE_PAGE_MAX, IdleStep};
 pub use invitation::{Invitation, InvitationError, InvitationInfo};
 pub use keys::{
     ALGORITHMS_MAX, CLAIM_DEVICES_MAX, CLAIMED_KEY_MEMORY, ClaimedKeys, ClaimedOf,
-    DEVICE_KEYS_BYTES_MAX, DeviceList, DeviceUpdate, KEY_NAME_BYTES_MAX, KEY_WAIT_MAX, KeyError, KeyUpload, KeyViewer,
-    NoRemoteKeys, ONE_TIME_KEY_BYTES_MAX, ONE_TIME_KEYS_MAX, QUERY_USERS_MAX, QueriedKeys,
-    RESYNCS_MAX, RemoteKeys, SIGNATURES_MAX, SIGNING_KEY_BYTES_MAX, SignatureFailure, SignatureFailures,
-    SignedKeys, SigningKeys, TRACKED_LIST_BYTES_MAX, WantedDevices, WantedKeys, keys_for_servers,
+    DEVICE_KEYS_BYTES_MAX, DeviceList, DeviceUpdate, KEY_NAME_BYTES_MAX, KEY_WAIT_MAX, KeyError,
+    KeyUpload, KeyViewer, NoRemoteKeys, ONE_TIME_KEY_BYTES_MAX, ONE_TIME_KEYS_MAX, QUERY_USERS_MAX,
+    QueriedKeys, RESYNCS_MAX, RemoteKeys, SIGNATURES_MAX, SIGNING_KEY_BYTES_MAX, SignatureFailure,
+    SignatureFailures, SignedKeys, SigningKeys, TRACKED_LIST_BYTES_MAX, WantedDevices, WantedKeys,
+    keys_for_servers,
 };
 pub use old_message::{OLD_PAGE_MAX, OldMessages};
 pub use openid::{OPENID_LIFE, OpenIdError};
@@ -116,7 +117,11 @@ pub use turn::{TurnCredentials, turn_credentials};
 pub use uia::{Operation, Stage, UIA_LIFE, UIA_SESSIONS_MAX};
 
 use crate::{
-    keys::{Asked, ClaimDesk}, password::Passwords, shared_secret::SecretDoor, store::Store, uia::Sessions,
+    keys::{Asked, ClaimDesk},
+    password::Passwords,
+    shared_secret::SecretDoor,
+    store::Store,
+    uia::Sessions,
 };
 
 /// What accounts are told by the configuration.

@@ -13,13 +13,13 @@ use crate::{
     account::tables::{DEVICE, USER},
     column::UserKey,
     keys::heard::DEVICE_HEARD,
-    partner::PARTNER,
-    keys::tracked::{DEVICE_DUE, DEVICE_STREAM, TRACKED_DEVICE, TRACKED_LIST},
     keys::tables::{
         BACKUP_SESSION, BACKUP_VERSION, CROSS_SIGNING, DEHYDRATED, DEVICE_KEYS, DEVICE_LIST_LOG,
         FALLBACK_KEY, MEMBER_LOG, ONE_TIME_KEY, ONE_TIME_KEY_COUNT_ROWS, ONE_TIME_KEY_ID,
         SHARED_MESSAGE, SIGNATURE, TO_DEVICE, TO_DEVICE_COUNT_ROWS,
     },
+    keys::tracked::{DEVICE_DUE, DEVICE_STREAM, TRACKED_DEVICE, TRACKED_LIST},
+    partner::PARTNER,
 };
 
 pub(super) async fn check(engine: &dyn Engine, report: &mut Report) -> Result<(), ReadError> {
