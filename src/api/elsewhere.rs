@@ -44,6 +44,11 @@ impl Elsewhere {
         server != self.federation.server()
     }
 
+    /// Whether other servers are asked at all.
+    pub(crate) fn is_on(&self) -> bool {
+        self.federation.directory().is_some()
+    }
+
     /// The room of an alias of whatever server, and servers to join by.
     pub(crate) async fn alias(
         &self,
@@ -62,7 +67,10 @@ impl Elsewhere {
             return Ok(FoundAlias { room_id, servers });
         }
         let Some(directory) = self.federation.directory() else {
-            return Err(RoomError::UnknownAlias.into());
+            // Says why this server keeps no such alias.
+            let room_id = self.rooms.resolve_alias(alias).await?;
+            let servers = Vec::new();
+            return Ok(FoundAlias { room_id, servers });
         };
         self.permit(requester, server, Purpose::Directory)?;
         Ok(directory.alias(alias).await?)

@@ -159,6 +159,9 @@ async fn named(
     }
     let alias = <&RoomAliasId>::try_from(&**name);
     let alias = alias.map_err(|_| EdgeError::InvalidParam("not a room ID or alias".to_owned()))?;
+    if elsewhere.is_far(alias.server_name()) && !elsewhere.is_on() {
+        return Err(ViewError::NotFound.into());
+    }
     elsewhere.alias(call.auth.as_ref(), alias).await
 }
 
