@@ -106,7 +106,9 @@ async fn note(shared: &Shared, server: &ServerName, due: Vec<Due>) -> Result<(),
     if !commit.writes.is_empty() {
         shared.engine.commit(commit).await?;
     }
-    shared.queues.with(server, |destination| destination.kept = true);
+    shared
+        .queues
+        .with(server, |destination| destination.kept = true);
     Ok(())
 }
 

@@ -270,10 +270,7 @@ pub(crate) async fn sort(
                 room: room.clone(),
                 event,
             };
-            rooms
-                .entry(room)
-                .or_default()
-                .push(Entry { due, relayed });
+            rooms.entry(room).or_default().push(Entry { due, relayed });
         }
     }
     let mut all: Vec<(Due, BTreeSet<OwnedServerName>)> = Vec::new();

@@ -10,8 +10,8 @@ use std::{
 };
 
 use belfry_data::{
-    Commit, CommitError, DestinationRow, Engine, STAMP_FIRST, Stamp, forget_destination, forget_lag,
-    keep_destination,
+    Commit, CommitError, DestinationRow, Engine, STAMP_FIRST, Stamp, forget_destination,
+    forget_lag, keep_destination,
 };
 use belfry_env::Env;
 use belfry_policy::Rules;
@@ -179,7 +179,8 @@ async fn send_all(shared: Arc<Shared>, server: OwnedServerName) {
     while !shared.env.shutdown.begun() {
         if wait_for_turn(&shared, &server, held.is_some())
             .await
-            .is_none() {
+            .is_none()
+        {
             return;
         }
         if let Err(error) = send_some(&shared, &server, &mut held).await {
@@ -320,7 +321,9 @@ async fn failed(shared: &Shared, server: &ServerName) -> Result<(), router::Rout
     }
     let stored = shared.engine.commit(commit).await;
     if stored.is_err() && kept == Some(true) {
-        shared.queues.with(server, |destination| destination.kept = false);
+        shared
+            .queues
+            .with(server, |destination| destination.kept = false);
     }
     stored?;
     Ok(())

@@ -8,7 +8,7 @@ use belfry_data::{
     GlobalRow, Membership, ReadError, RoomHead, RoomReader, Snapshot, StateError, StoredEvent,
 };
 use belfry_event::EventHash;
-use ruma_common::{OwnedRoomId, OwnedEventId, OwnedServerName, OwnedUserId, RoomId, ServerName};
+use ruma_common::{OwnedEventId, OwnedRoomId, OwnedServerName, OwnedUserId, RoomId, ServerName};
 use serde::Deserialize;
 
 /// Servers of one room that are told; beyond, they find out from others.

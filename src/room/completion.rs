@@ -13,6 +13,7 @@ use ruma_common::{OwnedServerName, ServerName};
 use crate::error::RoomError;
 use crate::fetch::{Fetch, FetchError};
 use crate::inbound::Inbound;
+use crate::peers::PeerError;
 use crate::pool::Pool;
 
 /// Events looked up at once.
@@ -130,7 +131,8 @@ impl Inbound {
     }
 
     /// Adds what leads to the event, from the first server that has any of it. Some have forgotten
-    /// that and tell the state all the same.
+    /// that and tell the state all the same; of the likeliest, as long as it is not reached, that is
+    /// not known, and taking the state instead would leave out events that it has.
     async fn supply_ancestors(
         &self,
         pool: &mut Pool,
@@ -138,21 +140,29 @@ impl Inbound {
         (lack, sources): (&Lack, &[OwnedServerName]),
     ) -> Result<(), FetchError> {
         let extremities = pool.extremities.clone();
+        let mut unreached = None;
         for server in sources {
             let fetch = self.fetch(pool, server);
-            let found = fetch.ancestors(pdu.hash(), &extremities).await;
-            let leading = self
-                .leading_to(&lack.follows, found.unwrap_or_default())
-                .await?;
+            let found = match fetch.ancestors(pdu.hash(), &extremities).await {
+                Ok(found) => found,
+                Err(FetchError::Peer(error @ PeerError::Unreachable(_)))
+                    if sources.first() == Some(server) =>
+                {
+                    unreached = Some(error);
+                    continue;
+                }
+                Err(_) => continue,
+            };
+            let leading = self.leading_to(&lack.follows, found).await?;
             if leading.is_empty() {
                 continue;
             }
             for pdu in leading {
                 pool.add(pdu, None, server.clone());
             }
-            break;
+            return Ok(());
         }
-        Ok(())
+        unreached.map_or(Ok(()), |error| Err(error.into()))
     }
 
     /// Of the events found, those on the way from these to what has a place in the room. What is

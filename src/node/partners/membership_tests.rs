@@ -59,13 +59,13 @@ async fn an_invite_from_elsewhere_wakes_its_user_and_survives_a_crash() {
     };
     two.sync().await;
     let begun = world.clock.now();
-    let (news, ()) = tokio::join!(
-        two.sync_within(300_000),
-        invite(one, &room, "@user:hs2")
-    );
+    let (news, ()) = tokio::join!(two.sync_within(300_000), invite(one, &room, "@user:hs2"));
     assert!(world.clock.now().since(begun) < Duration::from_secs(1));
     for kind in ["m.room.member", "m.room.name", "m.room.create"] {
-        assert!(has(stripped(&news, "invite", &room), kind), "{kind}: {news}");
+        assert!(
+            has(stripped(&news, "invite", &room), kind),
+            "{kind}: {news}"
+        );
     }
     assert!(two.sync().await["rooms"].is_null(), "it is told once");
     two.crash(0).await;
@@ -88,7 +88,10 @@ async fn an_invite_from_elsewhere_vanishes_when_it_is_declined() {
             panic!("three members");
         };
         invite(one, &room, "@user:hs2").await;
-        assert!(has(stripped(&two.sync().await, "invite", &room), "m.room.name"));
+        assert!(has(
+            stripped(&two.sync().await, "invite", &room),
+            "m.room.name"
+        ));
         if !reachable {
             world.part(0, 1);
         }
@@ -119,7 +122,10 @@ async fn an_invite_that_is_taken_back_vanishes() {
             panic!("three members");
         };
         invite(one, &room, "@user:hs2").await;
-        assert!(has(stripped(&two.sync().await, "invite", &room), "m.room.name"));
+        assert!(has(
+            stripped(&two.sync().await, "invite", &room),
+            "m.room.name"
+        ));
         let target = json!({"user_id": "@user:hs2"});
         assert_eq!(act(one, &room, end, target).await, StatusCode::OK);
         let news = two.sync_within(300_000).await;
@@ -139,7 +145,10 @@ async fn a_knock_elsewhere_is_shown_and_answered_by_an_invite_or_a_refusal() {
     };
     two.get("POST", &format!("/knock/{room}?via=hs1"), json!({}))
         .await;
-    assert!(has(stripped(&two.sync().await, "knock", &room), "m.room.name"));
+    assert!(has(
+        stripped(&two.sync().await, "knock", &room),
+        "m.room.name"
+    ));
     let target = json!({"user_id": "@user:hs2"});
     assert_eq!(act(one, &room, "kick", target).await, StatusCode::OK);
     let news = two.sync_within(300_000).await;
@@ -149,7 +158,10 @@ async fn a_knock_elsewhere_is_shown_and_answered_by_an_invite_or_a_refusal() {
     two.sync().await;
     invite(one, &room, "@user:hs2").await;
     let news = two.sync().await;
-    assert!(has(stripped(&news, "invite", &room), "m.room.name"), "{news}");
+    assert!(
+        has(stripped(&news, "invite", &room), "m.room.name"),
+        "{news}"
+    );
     two.join(&room, one).await;
     world.assert_converged_of(&room, 2).await;
     world.stop().await;

@@ -33,8 +33,9 @@ struct Run {
     world: World,
     random: Random,
     room: String,
-    /// Events that somebody was told are sent.
-    acked: BTreeSet<String>,
+    /// Events that somebody was told are sent, and who that is. Of whoever leaves, none: where the
+    /// departure is known before them, they fail softly.
+    acked: BTreeMap<String, usize>,
     /// What each user's client was shown.
     seen: Vec<BTreeSet<String>>,
     /// Who is not in the room now.
@@ -68,7 +69,7 @@ impl Run {
             world,
             random,
             room,
-            acked: BTreeSet::new(),
+            acked: BTreeMap::new(),
             seen: vec![BTreeSet::new(); 3],
             out: BTreeSet::new(),
             said: 0,
@@ -166,10 +167,7 @@ impl Run {
         };
         for _ in 0..count {
             self.said += 1;
-            let path = format!(
-                "/rooms/{}/send/m.room.message/t{}",
-                self.room, self.said
-            );
+            let path = format!("/rooms/{}/send/m.room.message/t{}", self.room, self.said);
             let content = json!({"msgtype": "m.text", "body": format!("m{}", self.said)});
             self.send(number, &path, content).await;
         }
@@ -179,10 +177,19 @@ impl Run {
     async fn set_state(&mut self, number: usize, step: u64) {
         // Only the first may; what the others try is refused.
         let kind = ["m.room.topic", "m.room.name"][pick(&self.random, 2)];
-        let key = if kind == "m.room.topic" { "topic" } else { "name" };
+        let key = if kind == "m.room.topic" {
+            "topic"
+        } else {
+            "name"
+        };
         let path = format!("/rooms/{}/state/{kind}", self.room);
-        let allowed = self.send(number, &path, json!({key: step.to_string()})).await;
-        self.note(if allowed { "state" } else { "refusal" }, format!("{number} {kind}"));
+        let allowed = self
+            .send(number, &path, json!({key: step.to_string()}))
+            .await;
+        self.note(
+            if allowed { "state" } else { "refusal" },
+            format!("{number} {kind}"),
+        );
     }
 
     /// Whoever is in the room leaves it; whoever is not tries to come back. The first stays.
@@ -201,6 +208,7 @@ impl Run {
         let (status, answer) = member.ask("POST", &path, json!({})).await;
         assert_eq!(status, StatusCode::OK, "{answer}");
         self.out.insert(number);
+        self.acked.retain(|_, sender| *sender != number);
         self.note("leave", number.to_string());
     }
 
@@ -211,7 +219,7 @@ impl Run {
             return false;
         }
         let event_id = answer["event_id"].as_str().unwrap();
-        self.acked.insert(event_id.to_owned());
+        self.acked.insert(event_id.to_owned(), number);
         true
     }
 
@@ -271,12 +279,23 @@ impl Run {
                 return Err(format!("{} has {event_id} twice", member.name));
             }
         }
-        let lost: Vec<_> = self.acked.difference(&found).collect();
+        let lost = self.acked.keys().filter(|acked| !found.contains(*acked));
+        let lost: Vec<_> = lost.collect();
         if lost.is_empty() {
             return Ok(());
         }
         let (count, of) = (lost.len(), self.acked.len());
-        Err(format!("{} lacks {count} of {of}: {lost:?}", member.name))
+        let mut why = format!("{} lacks {count} of {of}:", member.name);
+        for other in &self.world.members {
+            for event in other.history(&self.room).await {
+                let event_id = event["event_id"].as_str().unwrap();
+                if lost.iter().any(|lost| *lost == event_id) {
+                    let (sender, at) = (&event["sender"], &event["origin_server_ts"]);
+                    write!(why, "\n{} has {event_id} of {sender}, {at}", other.name).unwrap();
+                }
+            }
+        }
+        Err(why)
     }
 }
 
