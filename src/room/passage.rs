@@ -96,12 +96,17 @@ impl Rooms {
     ) -> Result<Vec<OwnedServerName>, RoomError> {
         let snapshot = self.0.engine.snapshot().await?;
         let known = invite(&*snapshot, account.id, room_id).await?;
-        let inviter = known.and_then(|row| serde_json::from_str::<Invitation>(&row.event).ok());
-        let inviter = inviter.map(|event| event.sender.server_name().to_owned());
+        // The inviter's server; of a knock, those whose users made the room what it is.
+        let told = known.iter();
+        let told = told.flat_map(|row| [&row.event].into_iter().chain(&row.state));
+        let told = told.filter_map(|json| serde_json::from_str::<Invitation>(json).ok());
+        let told: Vec<_> = told
+            .map(|event| event.sender.server_name().to_owned())
+            .collect();
         let named = named_in(room_id);
         let mut ways: Vec<OwnedServerName> = Vec::new();
         let own = &self.0.identity.server_name;
-        for server in inviter.into_iter().chain(via).chain(named) {
+        for server in told.into_iter().chain(via).chain(named) {
             let may = || may_ask(rules, account, change, &server);
             if server != *own && !ways.contains(&server) && may() {
                 ways.push(server);
