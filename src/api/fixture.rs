@@ -123,11 +123,6 @@ impl TestApp {
         Self::complete(Registration::Open, None, Self::alone(), files)
     }
 
-    /// The same with other servers that are answered.
-    pub(crate) fn federated_with_files(federation: Federation, files: Files) -> Self {
-        Self::complete(Registration::Open, None, federation, files)
-    }
-
     fn alone() -> Federation {
         Federation::off(owned_server_name!("hs1"))
     }

@@ -76,7 +76,7 @@ mod tests {
     #[test]
     fn what_was_fetched_is_paid_back_in_time() {
         let allowance = Allowance::default();
-        let now = Moment::default() + Duration::from_secs(60);
+        let now = Moment::default() + Duration::from_mins(1);
         allowance.take("@a:b", FETCHED_BYTES_MAX - 1, now);
         assert_eq!(allowance.check("@a:b", now), Ok(()));
         allowance.take("@a:b", FETCHED_BYTES_PER_SECOND + 1, now);

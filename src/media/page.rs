@@ -1,7 +1,7 @@
-//! What a page says of itself: OpenGraph properties, its title, its picture.
+//! What a page says of itself: `OpenGraph` properties, its title, its picture.
 //!
 //! Pure. Only the tags are read, one after another, and no tree is built: a hostile page costs what
-//! its length costs. Knows nothing of where pages come from. (The OpenGraph protocol, ogp.me.)
+//! its length costs. Knows nothing of where pages come from. (The `OpenGraph` protocol, ogp.me.)
 
 use std::{cell::RefCell, collections::BTreeMap};
 
@@ -30,7 +30,7 @@ pub(crate) fn is_page(content_type: &str) -> bool {
         .any(|known| known.eq_ignore_ascii_case(bare))
 }
 
-/// What the page says: OpenGraph's names and values, the first of each. What it does not say there
+/// What the page says: `OpenGraph`'s names and values, the first of each. What it does not say there
 /// is taken from where pages say it otherwise.
 pub(crate) fn read(content: &[u8], content_type: &str) -> BTreeMap<String, String> {
     let text = decoded(content, content_type);
@@ -254,7 +254,14 @@ mod tests {
     fn no_page_says_more_than_is_read() {
         let mut page = String::new();
         for number in 0..1_000 {
-            page += &format!("<meta property=og:x{number} content={}>", "y".repeat(2_000));
+            let value = "y".repeat(2_000);
+            page.extend([
+                "<meta property=og:x",
+                &number.to_string(),
+                " content=",
+                &value,
+                ">",
+            ]);
         }
         let found = of(&page);
         assert_eq!(found.len(), PROPERTIES_MAX);

@@ -114,7 +114,7 @@ impl Media {
         self.0.previewer.is_some()
     }
 
-    /// What a page says of itself, as JSON: OpenGraph's properties, the picture kept as a file here.
+    /// What a page says of itself, as JSON: `OpenGraph`'s properties, the picture kept as a file here.
     pub async fn preview(
         &self,
         rules: &Rules,

@@ -26,8 +26,7 @@ const ROUNDS: u32 = 10;
 const CACHED_ROUNDS: u32 = 2_000;
 
 fn main() {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
+    let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .expect("a runtime");
