@@ -137,12 +137,12 @@ async fn timeline_and_pages_end_at_a_gap_and_go_on_behind_it() {
     let mut request = page(alice(), &graph.room, Direction::Backward);
     let newest = server.views.messages(&request).await.unwrap();
     assert_eq!(each(&parsed(&newest.chunk), "event_id"), [&*last, &*after]);
-    assert!(newest.at_gap);
+    assert!(newest.gap.is_some());
     for from in [newest.end, Some(text(&timeline["prev_batch"]))] {
         request.from = from;
         let older = server.views.messages(&request).await.unwrap();
         assert_eq!(each(&parsed(&older.chunk), "event_id")[0], before);
-        assert!(!older.at_gap && older.end.is_none());
+        assert!(older.gap.is_none() && older.end.is_none());
     }
     let mut request = page(alice(), &graph.room, Direction::Forward);
     let oldest = server.views.messages(&request).await.unwrap();
@@ -150,7 +150,7 @@ async fn timeline_and_pages_end_at_a_gap_and_go_on_behind_it() {
         each(&parsed(&oldest.chunk), "event_id").last(),
         Some(&before)
     );
-    assert!(oldest.at_gap);
+    assert!(oldest.gap.is_some());
     request.from = oldest.end;
     let newer = server.views.messages(&request).await.unwrap();
     assert_eq!(each(&parsed(&newer.chunk), "event_id"), [&*after, &*last]);
