@@ -31,8 +31,8 @@ pub(crate) mod room;
 pub(crate) mod server;
 pub(crate) mod session;
 pub(crate) mod sliding;
-pub(crate) mod sync_v4;
 pub(crate) mod subscription;
+pub(crate) mod sync_v4;
 pub(crate) mod tag;
 pub(crate) mod thirdparty;
 pub(crate) mod to_device;
@@ -46,9 +46,9 @@ mod account_data_tests;
 #[cfg(test)]
 mod account_tests;
 #[cfg(test)]
-mod administration_tests;
-#[cfg(test)]
 mod act_tests;
+#[cfg(test)]
+mod administration_tests;
 #[cfg(test)]
 mod backup_tests;
 #[cfg(test)]
@@ -74,6 +74,8 @@ mod outage_tests;
 #[cfg(test)]
 mod passing_tests;
 #[cfg(test)]
+mod probe_tests;
+#[cfg(test)]
 mod push_hostile_tests;
 #[cfg(test)]
 mod push_rule_tests;
@@ -96,19 +98,17 @@ mod session_tests;
 #[cfg(test)]
 mod signing_tests;
 #[cfg(test)]
-mod probe_tests;
-#[cfg(test)]
 mod sliding_tests;
+#[cfg(test)]
+mod subscription_tests;
 #[cfg(test)]
 mod sync_hostile_tests;
 #[cfg(test)]
 mod sync_v4_tests;
 #[cfg(test)]
-mod thread_extension_tests;
-#[cfg(test)]
-mod subscription_tests;
-#[cfg(test)]
 mod talk;
+#[cfg(test)]
+mod thread_extension_tests;
 #[cfg(test)]
 mod to_device_tests;
 #[cfg(test)]

@@ -28,7 +28,9 @@ fn named(method: &str, path: &str) -> String {
 fn served() -> BTreeSet<String> {
     let table = federation::routes(table());
     let served = table.served().iter();
-    served.map(|(method, path)| named(method.as_str(), path)).collect()
+    served
+        .map(|(method, path)| named(method.as_str(), path))
+        .collect()
 }
 
 fn wanted() -> BTreeSet<String> {
@@ -62,14 +64,20 @@ fn every_endpoint_of_the_specification_is_served_or_known_not_to_be() {
         .into_iter()
         .filter(|endpoint| !unserved.contains_key(*endpoint))
         .collect();
-    assert!(missing.is_empty(), "neither served nor excused: {missing:#?}");
+    assert!(
+        missing.is_empty(),
+        "neither served nor excused: {missing:#?}"
+    );
 }
 
 #[test]
 fn nothing_is_excused_that_is_served_or_that_the_specification_does_not_have() {
     let (served, wanted, unserved) = (served(), wanted(), unserved());
     for (endpoint, reason) in &unserved {
-        assert!(!served.contains(endpoint), "{endpoint} is served; take its line out");
+        assert!(
+            !served.contains(endpoint),
+            "{endpoint} is served; take its line out"
+        );
         assert!(wanted.contains(endpoint), "{endpoint} is no endpoint");
         assert!(reason.len() > 10, "{endpoint}: say why");
     }

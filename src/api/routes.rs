@@ -8,8 +8,9 @@ use axum::Router;
 use crate::{
     admin,
     client::{
-        account, account_data, administration, device, directory, discovery, filter, media, membership, passing,
-        profile, push_rule, pusher, reading, register, relation, room, server, session, sliding, sync_v4,
+        account, account_data, administration, device, directory, discovery, filter, media,
+        membership, passing, profile, push_rule, pusher, reading, register, relation, room, server,
+        session, sliding, sync_v4,
     },
     edge::{Routes, Rule},
     federation, partner,

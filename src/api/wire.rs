@@ -11,8 +11,8 @@ pub(crate) mod partner;
 mod pusher;
 pub(crate) mod shared_secret;
 pub(crate) mod sliding;
-pub(crate) mod sync_v4;
 mod subscription;
+pub(crate) mod sync_v4;
 mod typing;
 
 pub(crate) use delayed::{Act, Delayable, Look, LookAtAll, OldAct, Schedule};

@@ -15,8 +15,9 @@ mod account_tests;
 pub(crate) use change::logged_before;
 pub use change::{UserChange, create_registration_token, delete_registration_token, note_seen};
 pub use read::{
-    ACCOUNT_PAGE_MAX, account_data, account_data_changes, account_data_count, account_data_of, device, device_seen,
-    devices, filter, profile, registration_token, registration_tokens, token, user, users,
+    ACCOUNT_PAGE_MAX, account_data, account_data_changes, account_data_count, account_data_of,
+    device, device_seen, devices, filter, profile, registration_token, registration_tokens, token,
+    user, users,
 };
 pub use rows::{
     AccountDataRef, AccountDataRow, Deactivation, DeviceRow, DeviceSeenRow, FilterRow, ProfileRow,

@@ -39,8 +39,8 @@ pub mod presence;
 pub mod preview;
 pub mod pusher;
 mod reader;
-mod redact;
 pub mod receipt;
+mod redact;
 mod relation;
 mod remote;
 mod report;
@@ -103,8 +103,8 @@ pub use current::{
 };
 pub use cursor::{CURSOR_NAME_BYTES_MAX, CursorTooLong, cursor, move_cursor};
 pub use delayed::{
-    DELAYED_PAGE_MAX, DelayedRow, DelayedStage, DelayedTxn, DelayedTxnRow, FINALISED_MAX, delayed_due,
-    delayed_of, delayed_seen, move_delayed, schedule_delayed,
+    DELAYED_PAGE_MAX, DelayedRow, DelayedStage, DelayedTxn, DelayedTxnRow, FINALISED_MAX,
+    delayed_due, delayed_of, delayed_seen, move_delayed, schedule_delayed,
 };
 pub use directory::{
     ALIASES_MAX, AliasRow, alias_seen, aliases_of, claim_alias, is_published, move_alias, publish,
@@ -164,8 +164,8 @@ pub use state::{
 };
 pub use stats::{RoomStats, STATS_ROOMS_MAX, Stats, TableStats, stats};
 pub use subscription::{
-    SubscriptionEntry, SubscriptionPage, SubscriptionRow, ThreadState, set_subscription, subscription,
-    subscription_changes, subscription_seen,
+    SubscriptionEntry, SubscriptionPage, SubscriptionRow, ThreadState, set_subscription,
+    subscription, subscription_changes, subscription_seen,
 };
 pub use tables::keyspaces;
 pub use thread::{MAIN_THREAD, THREAD_HOPS_MAX};

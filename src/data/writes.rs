@@ -260,7 +260,13 @@ impl RoomWrites {
 
     /// Remembers what made an event of this commit, so that its device knows it again.
     pub fn origin(&mut self, txn: &Txn, event: EventHash, expires_age_ms: u64) {
-        put_origin(&mut self.commit, &self.room, event, txn.origin(), expires_age_ms);
+        put_origin(
+            &mut self.commit,
+            &self.room,
+            event,
+            txn.origin(),
+            expires_age_ms,
+        );
     }
 
     /// Takes off an event that waited, whatever became of it.

@@ -3,6 +3,6 @@
 
 mod exchange_tests;
 mod net;
-mod preview_tests;
 mod person;
+mod preview_tests;
 mod web;

@@ -1,11 +1,11 @@
 //! Three servers in one process over a network in memory, which loses, delays and cuts: rooms that
 //! they share.
 
+mod agreement_tests;
+mod device_tests;
 mod member;
 mod membership_tests;
 mod net;
-mod agreement_tests;
-mod device_tests;
 mod outage_tests;
 mod query_tests;
 mod sharing_tests;

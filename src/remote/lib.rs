@@ -46,11 +46,11 @@ pub use dialer::{
     ADDRESSES_MAX, CONNECT_TIME_MAX, CONNECTIONS_MAX, DialError, DialOptions, Dialer,
     FEDERATION_PORT, Purpose, RESOLVE_TIME_MAX, TARGETS_MAX,
 };
+pub use directory::{PROFILE_AGE, PROFILES_MAX, SPACE_AGE, SPACES_MAX, SignedDirectory};
 pub use discovery::{
     DELEGATION_TIME, DELEGATION_TIME_MAX, DELEGATION_TIME_MIN, DELEGATIONS_MAX, Discovery,
     FAILURE_TIME_MAX, FAILURE_TIME_MIN, WELL_KNOWN,
 };
-pub use directory::{PROFILE_AGE, PROFILES_MAX, SPACE_AGE, SPACES_MAX, SignedDirectory};
 pub use fetch::{FetchError, Fetcher, Limits};
 pub use flow::Flow;
 pub use key_document::{
@@ -62,9 +62,7 @@ pub use keys::{
     PAUSE_MIN, REFRESH_INTERVAL, SERVERS_HELD_MAX,
 };
 pub use network::{Internet, Network, NetworkError, Off, WHOLE_BYTES_MAX};
-pub use origin::{
-    MEDIA_HEAD_TIME_MAX, MEDIA_PIECE_TIME_MAX, MEDIA_REDIRECTS_MAX, SignedOrigin,
-};
+pub use origin::{MEDIA_HEAD_TIME_MAX, MEDIA_PIECE_TIME_MAX, MEDIA_REDIRECTS_MAX, SignedOrigin};
 pub use peers::SignedPeers;
 pub use push::{PUSH_LIMITS, PushError, PushGateways};
 pub use queue::{PASSING_MAX, QUEUED_MAX};

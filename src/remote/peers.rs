@@ -373,9 +373,7 @@ impl Peers for SignedPeers {
         Box::pin(async move {
             type Signatures = BTreeMap<String, BTreeMap<String, String>>;
             let path = Path::new("/_matrix/policy/v1").segment("sign");
-            let answered = self
-                .0
-                .ask(server, Method::POST, path, Some(event), SMALL);
+            let answered = self.0.ask(server, Method::POST, path, Some(event), SMALL);
             let mut answer: Signatures = answered.await?;
             let own = answer.remove(server.as_str()).unwrap_or_default();
             let signature = own.into_iter().find(|(key_id, _)| key_id == POLICY_KEY_ID);

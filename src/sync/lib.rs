@@ -132,11 +132,11 @@ pub use push::{
 pub use read::{
     Closest, Context, ContextRequest, Direction, FarRoom, HIERARCHY_DEPTH_MAX, HIERARCHY_ROOMS_MAX,
     HIERARCHY_VISITS_MAX, Hierarchy, HierarchyRequest, MOMENTS_SCAN_MAX, MUTUAL_ROOMS_MAX,
-    MembersFilter, MembersRequest, Messages, MessagesRequest, MissingRoom, MomentRequest, MutualRooms,
-    NOTIFICATIONS_MAX, NotificationsRequest, PAGE_EVENTS_MAX, PUBLIC_ROOMS_MAX, PublicRooms,
-    PublicRoomsRequest, RECURSED_MAX, RECURSION_DEPTH, RELATIONS_MAX, Relations, RelationsRequest,
-    RoomSummary, SERVED_CHILDREN_MAX, StateFormat, THREADS_MAX, Threads, ThreadsRequest, USERS_FOUND_MAX, UserSearch,
-    UsersFound,
+    MembersFilter, MembersRequest, Messages, MessagesRequest, MissingRoom, MomentRequest,
+    MutualRooms, NOTIFICATIONS_MAX, NotificationsRequest, PAGE_EVENTS_MAX, PUBLIC_ROOMS_MAX,
+    PublicRooms, PublicRoomsRequest, RECURSED_MAX, RECURSION_DEPTH, RELATIONS_MAX, Relations,
+    RelationsRequest, RoomSummary, SERVED_CHILDREN_MAX, StateFormat, THREADS_MAX, Threads,
+    ThreadsRequest, USERS_FOUND_MAX, UserSearch, UsersFound,
 };
 pub use response::{JoinedRoom, LeftRoom, StateSection, SyncResponse, Timeline};
 pub use ring::RING_ROOMS_MAX;

@@ -109,7 +109,11 @@ impl Users {
         Ok(Some(row))
     }
 
-    pub(crate) async fn write_presence(&self, user: &UserId, row: &PresenceRow) -> Result<(), Fault> {
+    pub(crate) async fn write_presence(
+        &self,
+        user: &UserId,
+        row: &PresenceRow,
+    ) -> Result<(), Fault> {
         if !self.keeps_presence() {
             return Ok(());
         }

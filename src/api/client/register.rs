@@ -14,15 +14,17 @@ use crate::{
     edge::{Call, Edge},
     error::{ApiError, Refusal},
     rate::Limit,
+    wire::LegacyAuth,
 };
 
 /// `POST /register`.
 pub(crate) async fn register(
     edge: Edge,
     users: Users,
-    call: Call<register::Request>,
+    call: Call<LegacyAuth<register::Request>>,
 ) -> Result<register::Response, ApiError> {
     let Call { request, ctx, .. } = call;
+    let LegacyAuth(request) = request;
     refuse_others(&request)?;
     let mut wanted = NewAccount {
         username: request.username,

@@ -175,7 +175,10 @@ async fn auth_037_registration_token_is_needed_and_good_once() {
     let info = challenge(app.send(None, request).await);
     assert!(info.completed.is_empty() && info.auth_error.is_some());
     assert!(app.users.account(user_id!("@bob:hs1")).await.is_err());
-    app.env.clock.sleep(std::time::Duration::from_secs(10)).await;
+    app.env
+        .clock
+        .sleep(std::time::Duration::from_secs(10))
+        .await;
     let answer = app.send(None, validity::Request::new(token)).await;
     assert!(!answer.unwrap().valid);
 }

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use belfry_user::{
-    AccountDataError, AdminError, DeviceError, Fault, FilterError, PresenceError, ProfileError, PushRuleError,
-    PusherError, RegisterError, SignInError, TokenError, UiaError, Unfit,
+    AccountDataError, AdminError, DeviceError, Fault, FilterError, PresenceError, ProfileError,
+    PushRuleError, PusherError, RegisterError, SignInError, TokenError, UiaError, Unfit,
 };
 use http::StatusCode as S;
 use ruma_common::api::error::{ErrorKind as K, UnknownTokenErrorData};

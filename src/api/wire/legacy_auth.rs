@@ -1,11 +1,12 @@
-//! User-interactive authentication as clients of the first years send it: `user` beside
-//! `password`, where the specification has had an `identifier` since r0.4. Many still do.
+//! User-interactive authentication as clients of the first years send it, and many still do: `user`
+//! beside `password`, where the specification has had an `identifier` since r0.4; and an `auth`
+//! that proves nothing yet, with neither a stage nor a session, to be told what would.
 
 use http::Method;
 use ruma_common::api::{IncomingRequest, Metadata, error::DeserializationError};
 use serde_json::{Value, json};
 
-/// A request whose `auth` may name the user the old way.
+/// A request whose `auth` may name the user the old way, or say nothing.
 pub(crate) struct LegacyAuth<T>(pub(crate) T);
 
 impl<T: Metadata> Metadata for LegacyAuth<T> {
@@ -32,11 +33,15 @@ impl<T: IncomingRequest> IncomingRequest for LegacyAuth<T> {
     }
 }
 
-/// The body with an identifier made of `user`; `None` if it is fine as it is, or not for us to
-/// judge.
+/// The body with an identifier made of `user`, or without an `auth` that says nothing; `None` if it
+/// is fine as it is, or not for us to judge.
 fn renewed(body: &[u8]) -> Option<Vec<u8>> {
     let mut body: Value = serde_json::from_slice(body).ok()?;
     let auth = body.get_mut("auth")?.as_object_mut()?;
+    if !auth.contains_key("type") && !auth.contains_key("session") {
+        body.as_object_mut()?.remove("auth");
+        return serde_json::to_vec(&body).ok();
+    }
     if auth.get("type")? != "m.login.password" || auth.contains_key("identifier") {
         return None;
     }
@@ -74,11 +79,19 @@ mod tests {
     }
 
     #[test]
+    fn an_auth_that_proves_nothing_is_none() {
+        for auth in [json!({}), json!({"initial_device_display_name": "nio"})] {
+            let body = json!({"auth": auth, "a": 1});
+            assert_eq!(renew(&body), Some(json!({"a": 1})));
+        }
+    }
+
+    #[test]
     fn anything_else_is_left_alone() {
         for body in [
             json!({}),
             json!({"auth": 1}),
-            json!({"auth": {"user": "ada"}}),
+            json!({"auth": {"session": "s"}}),
             json!({"auth": {"type": "m.login.dummy", "user": "ada"}}),
             json!({"auth": {"type": "m.login.password", "user": 1}}),
         ] {

@@ -8,8 +8,8 @@ use belfry_event::EventHash;
 
 use super::{Aggregations, REFERENCES_MAX, REFERENCES_PER_PAGE_MAX, thread::Threads};
 use crate::{
-    erasure::cover, error::Fault, event::RoomEvent, facts::Facts, relation::Relation, room_view::RoomView,
-    sight::Eyes,
+    erasure::cover, error::Fault, event::RoomEvent, facts::Facts, relation::Relation,
+    room_view::RoomView, sight::Eyes,
 };
 
 const REPLACE: &str = "m.replace";
