@@ -85,10 +85,10 @@ pub async fn subscription_seen(
     snapshot: &dyn Snapshot,
     user: &UserId,
     room: &RoomId,
-    root: EventHash,
+    thread: EventHash,
 ) -> Result<Seen<(Stamp, SubscriptionRow)>, ReadError> {
     THREAD_SUBSCRIPTION
-        .get_seen(snapshot, &key(user, room, root))
+        .get_seen(snapshot, &key(user, room, thread))
         .await
 }
 
@@ -97,10 +97,10 @@ pub async fn subscription(
     snapshot: &dyn Snapshot,
     user: &UserId,
     room: &RoomId,
-    root: EventHash,
+    thread: EventHash,
 ) -> Result<Option<(Stamp, SubscriptionRow)>, ReadError> {
     THREAD_SUBSCRIPTION
-        .get(snapshot, &key(user, room, root))
+        .get(snapshot, &key(user, room, thread))
         .await
 }
 
@@ -136,7 +136,7 @@ pub async fn subscription_changes(
 pub fn set_subscription(
     commit: &mut Commit,
     user: &UserId,
-    (room, root): (&RoomId, &EventId),
+    (room, thread): (&RoomId, &EventId),
     hash: EventHash,
     seen: &Seen<(Stamp, SubscriptionRow)>,
     state: ThreadState,
@@ -150,7 +150,7 @@ pub fn set_subscription(
     }
     let entry = SubscriptionEntry {
         room: room.to_owned(),
-        root: root.to_owned(),
+        root: thread.to_owned(),
         state,
         bump,
     };
@@ -167,8 +167,8 @@ pub(crate) fn delete_subscriptions(commit: &mut Commit, user: &UserId) {
     SUBSCRIPTION_LOG.delete_prefix(commit, &(UserKey::from(user),));
 }
 
-fn key(user: &UserId, room: &RoomId, root: EventHash) -> (UserKey, RoomKey, HashKey) {
-    (UserKey::from(user), RoomKey::from(room), *root.as_bytes())
+fn key(user: &UserId, room: &RoomId, thread: EventHash) -> (UserKey, RoomKey, HashKey) {
+    (UserKey::from(user), RoomKey::from(room), *thread.as_bytes())
 }
 
 #[cfg(test)]
@@ -182,13 +182,13 @@ mod tests {
     async fn set(engine: &Memory, number: usize, state: ThreadState) {
         let (alice, room) = (user_id!("@alice:a.org"), room_id!("!r:a.org"));
         let snapshot = engine.snapshot().await.unwrap();
-        let root = hash(number);
-        let seen = subscription_seen(&*snapshot, alice, room, root)
+        let thread = hash(number);
+        let seen = subscription_seen(&*snapshot, alice, room, thread)
             .await
             .unwrap();
         let mut commit = Commit::synced();
         let named = EventId::parse(format!("${number}")).unwrap();
-        set_subscription(&mut commit, alice, (room, &named), root, &seen, state);
+        set_subscription(&mut commit, alice, (room, &named), thread, &seen, state);
         engine.commit(commit).await.unwrap();
     }
 
@@ -227,11 +227,11 @@ mod tests {
         let seen = seen.unwrap();
         set(&engine, 1, ThreadState::Manual).await;
         let mut late = Commit::synced();
-        let root = event_id!("$1");
+        let thread = event_id!("$1");
         set_subscription(
             &mut late,
             alice,
-            (room, root),
+            (room, thread),
             hash(1),
             &seen,
             ThreadState::Automatic,

@@ -118,7 +118,7 @@ impl SignedOrigin {
             let (head, body) = answer.into_parts();
             let next = text(&head.headers, &LOCATION).filter(|_| head.status.is_redirection());
             if let Some(next) = next {
-                location = next.to_owned();
+                next.clone_into(&mut location);
                 continue;
             }
             if head.status != StatusCode::OK {

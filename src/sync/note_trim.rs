@@ -100,8 +100,11 @@ impl Views {
         for user in shared.notified.take() {
             forgotten += shared.trim_notes_of(&user).await?;
         }
+        if !everybody {
+            return Ok(forgotten);
+        }
         let mut after: Option<OwnedUserId> = None;
-        while everybody {
+        loop {
             let snapshot = shared.snapshot().await?;
             let page = users_with_notes(&*snapshot, after.as_deref(), PAGE).await?;
             drop(snapshot);
@@ -111,10 +114,9 @@ impl Views {
                 after = Some(user);
             }
             if last {
-                break;
+                return Ok(forgotten);
             }
         }
-        Ok(forgotten)
     }
 }
 

@@ -89,7 +89,7 @@ impl Projector {
         local: OwnedServerName,
         counts: Arc<Counts>,
         notifier: Arc<Notifier>,
-        (noted, notified): (Arc<Noted>, Arc<Notified>),
+        (noted, to_trim): (Arc<Noted>, Arc<Notified>),
     ) -> Self {
         Self {
             engine,
@@ -97,7 +97,7 @@ impl Projector {
             counts,
             notifier,
             noted,
-            notified,
+            notified: to_trim,
             cursor: None,
             begun: false,
             settled: false,

@@ -241,7 +241,7 @@ struct Known {
 }
 
 impl Slider {
-    fn new(user: &OwnedUserId, shape: Shape, name: &str, (last, limit): (u64, u32)) -> Self {
+    fn new(user: &OwnedUserId, shape: Shape, name: &str, (end, limit): (u64, u32)) -> Self {
         let mut request = SlidingRequest::new(user.clone(), "DEVICE".into());
         request.shape = shape;
         request.connection = name.to_owned();
@@ -250,7 +250,7 @@ impl Slider {
             ..StateSet::default()
         };
         let list = ListRequest {
-            ranges: Some(vec![(0, last)]),
+            ranges: Some(vec![(0, end)]),
             details: RoomDetails {
                 state: vec![all],
                 timeline_limit: limit,
@@ -261,7 +261,7 @@ impl Slider {
         Self {
             request,
             rooms: BTreeMap::new(),
-            whole: last > 0,
+            whole: end > 0,
         }
     }
 

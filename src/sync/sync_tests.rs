@@ -344,7 +344,7 @@ async fn timeline_filter_knows_urls_relations_and_their_types() {
         let wanted = json!({"room": {"timeline": filter}});
         let told = Device::with_filter(alice(), &wanted).sync(&server).await;
         let shown = each(&joined(&told, &room)["timeline"]["events"], "event_id");
-        let expected: Vec<_> = expected.iter().map(|event| event.to_string()).collect();
+        let expected: Vec<_> = expected.iter().map(ToString::to_string).collect();
         assert_eq!(shown, expected, "{filter}");
     }
     server.stop().await;

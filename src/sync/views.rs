@@ -57,14 +57,14 @@ impl Views {
         env.tasks.spawn("sync notifier", follow);
         let counts = Arc::new(Counts::default());
         let noted = Arc::new(Noted::default());
-        let notified = Arc::new(Notified::default());
+        let to_trim = Arc::new(Notified::default());
         let projector = Projector::new(
             Arc::clone(&engine),
             env.clone(),
             server_name.clone(),
             Arc::clone(&counts),
             Arc::clone(&notifier),
-            (Arc::clone(&noted), Arc::clone(&notified)),
+            (Arc::clone(&noted), Arc::clone(&to_trim)),
         );
         env.tasks.spawn("sync projector", projector.run());
         let views = Self(Arc::new(Shared {
@@ -77,7 +77,7 @@ impl Views {
             notifier,
             counts,
             noted,
-            notified,
+            notified: to_trim,
         }));
         let trimming = views.clone().keep_notes_trimmed();
         views.0.env.tasks.spawn("note trimming", trimming);

@@ -28,7 +28,7 @@ async fn two_devices(world: &World) -> (Requester, Requester) {
     let first = world.requester(&first).await;
     let second = world.sign_in(&NewDevice::default()).await;
     let second = world.requester(&second).await;
-    advance(LIFE - Duration::from_secs(1)).await;
+    advance(LIFE.saturating_sub(Duration::from_secs(1))).await;
     world.wall.jump_ms(86_399_000);
     world.users.note_seen(&second, ADDRESS).await.unwrap();
     (first, second)
@@ -57,7 +57,7 @@ async fn silent_device_is_signed_out_and_others_are_told() {
         let second = world.sign_in(&NewDevice::default()).await;
         (first, world.requester(&second).await)
     };
-    advance(LIFE - Duration::from_secs(1)).await;
+    advance(LIFE.saturating_sub(Duration::from_secs(1))).await;
     world.wall.jump_ms(86_399_000);
     world.users.note_seen(&second, ADDRESS).await.unwrap();
     assert_eq!(drop_idle(&world).await, 0, "a second is left");
@@ -113,7 +113,7 @@ async fn device_of_which_nothing_is_noted_counts_as_heard_of_now() {
     commit.writes.push(all);
     world.engine.commit(commit).await.unwrap();
     assert_eq!(drop_idle(&world).await, 0);
-    advance(LIFE - Duration::from_secs(1)).await;
+    advance(LIFE.saturating_sub(Duration::from_secs(1))).await;
     assert_eq!(drop_idle(&world).await, 0);
     advance(Duration::from_secs(1)).await;
     assert_eq!(drop_idle(&world).await, 2);

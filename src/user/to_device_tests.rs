@@ -57,7 +57,7 @@ async fn message_waits_for_its_time_and_then_goes() {
     send(&world, &alice, "1", alice.device_id.as_str(), "old").await;
     advance(Duration::from_secs(1)).await;
     send(&world, &alice, "2", alice.device_id.as_str(), "new").await;
-    advance(TO_DEVICE_LIFE - Duration::from_secs(2)).await;
+    advance(TO_DEVICE_LIFE.saturating_sub(Duration::from_secs(2))).await;
     assert_eq!(drop_old(&world).await, 0);
     assert_eq!(waiting(&world, &alice).await.len(), 2);
     advance(Duration::from_secs(1)).await;

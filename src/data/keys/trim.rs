@@ -76,8 +76,9 @@ pub async fn trim_device_list_log(
     if gone.is_empty() && *before == mark {
         return Ok(0);
     }
-    gone.iter()
-        .for_each(|(at, _)| DEVICE_LIST_LOG.delete(commit, at));
+    for (at, _) in gone {
+        DEVICE_LIST_LOG.delete(commit, at);
+    }
     DEVICE_LIST_LOG.check_equals(commit, last, Some(before));
     DEVICE_LIST_LOG.put(commit, last, &mark);
     let taken = page.rows.iter().filter(|(_, row)| *row != mark);
@@ -111,8 +112,9 @@ pub async fn trim_member_logs(
         if gone.is_empty() && *before == mark {
             continue;
         }
-        gone.iter()
-            .for_each(|(at, _)| MEMBER_LOG.delete(commit, at));
+        for (at, _) in gone {
+            MEMBER_LOG.delete(commit, at);
+        }
         MEMBER_LOG.check_equals(commit, last, Some(before));
         MEMBER_LOG.put(commit, last, &mark);
         let taken = page.rows.iter().take(cut);

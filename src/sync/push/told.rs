@@ -90,7 +90,7 @@ impl<'a> Target<'a> {
     pub(super) fn badge_alone(&self, unread: u64) -> Option<String> {
         let told = json!({
             "counts": {"unread": unread},
-            "devices": [self.device(Map::new())],
+            "devices": [self.device(&Map::new())],
         });
         self.counts()
             .then(|| json!({ "notification": told }).to_string())
@@ -147,7 +147,7 @@ impl<'a> Target<'a> {
         if self.counts() && unread > 0 {
             told.insert("counts".into(), json!({ "unread": unread }));
         }
-        told.insert("devices".into(), json!([self.device(tweaks)]));
+        told.insert("devices".into(), json!([self.device(&tweaks)]));
         if self.pusher["data"]["format"] != "event_id_only" {
             self.describe(view, &event, &mut told).await?;
         }
@@ -192,7 +192,7 @@ impl<'a> Target<'a> {
         Ok(())
     }
 
-    fn device(&self, tweaks: Map<String, Value>) -> Value {
+    fn device(&self, tweaks: &Map<String, Value>) -> Value {
         let mut data = self.pusher["data"].clone();
         if let Some(data) = data.as_object_mut() {
             data.remove("url");
