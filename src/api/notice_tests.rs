@@ -50,8 +50,11 @@ async fn a_user_has_one_room_of_notices_in_which_they_read() {
         .filter_map(|event| event["content"]["body"].as_str())
         .collect();
     assert_eq!(said, ["twice", "hello"]);
-    let send = format!("{client}/rooms/{room}/send/m.room.message/1");
-    assert_eq!(ask(&app, &bob, ("PUT", &send), json!({})).await.0, 403);
+    let answer_path = format!("{client}/rooms/{room}/send/m.room.message/1");
+    assert_eq!(
+        ask(&app, &bob, ("PUT", &answer_path), json!({})).await.0,
+        403
+    );
     let leave = format!("{client}/rooms/{room}/leave");
     assert_eq!(ask(&app, &bob, ("POST", &leave), json!({})).await.0, 200);
     assert_eq!(

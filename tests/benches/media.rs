@@ -66,8 +66,9 @@ async fn measure(folder: &Path, is_quick: bool) {
     let mut large = String::new();
     for (bytes, rounds) in [(SMALL, small_rounds), (LARGE, large_rounds)] {
         let content = content(bytes, 0);
-        let path = format!("/{bytes}");
-        fs::write(folder.join("files").join(&path[1..]), &content).expect("a file");
+        let name = bytes.to_string();
+        let path = format!("/{name}");
+        fs::write(folder.join("files").join(name), &content).expect("a file");
         large = server.upload(&token, content, "text/plain").await;
         downloads(&server, &token, nginx.as_ref(), (&large, &path, rounds)).await;
     }

@@ -21,7 +21,7 @@ fn refusal(status: u16, errcode: &str) -> (u16, String) {
     (status, errcode.to_owned())
 }
 
-fn list(ranges: Value) -> Value {
+fn list(ranges: &Value) -> Value {
     json!({"lists": {"all": {"ranges": ranges, "timeline_limit": 10, "required_state": []}}})
 }
 
@@ -81,15 +81,15 @@ async fn vis_007_008_sliding_requests_that_make_no_sense_are_refused() {
     let app = TestApp::new();
     let alice = Talker::new(&app, "alice").await;
     let unknown = format!("{SLIDE}?pos=unknown");
-    let told = code(&alice, (Method::POST, &unknown), list(json!([[0, 9]]))).await;
+    let told = code(&alice, (Method::POST, &unknown), list(&json!([[0, 9]]))).await;
     assert_eq!(told, refusal(400, "M_UNKNOWN_POS"));
-    let endless = list(json!([[0, 9_223_372_036_854_775_808_u64]]));
+    let endless = list(&json!([[0, 9_223_372_036_854_775_808_u64]]));
     assert_eq!(
         code(&alice, (Method::POST, SLIDE), endless).await.0,
         200,
         "clamped"
     );
-    let one = list(json!([[0, 9]]))["lists"]["all"].clone();
+    let one = list(&json!([[0, 9]]))["lists"]["all"].clone();
     let lists: serde_json::Map<_, _> = (0..1_000)
         .map(|number| (number.to_string(), one.clone()))
         .collect();
@@ -116,7 +116,7 @@ async fn vis_009_whoever_is_banned_is_told_nothing_later() {
     let bob = Talker::new(&app, "bob").await;
     let room = alice.room("public_chat", json!({})).await;
     bob.join(&room).await;
-    let first = bob.post(SLIDE, list(json!([[0, 9]]))).await;
+    let first = bob.post(SLIDE, list(&json!([[0, 9]]))).await;
     alice
         .post(
             &format!("v3/rooms/{room}/ban"),
@@ -127,7 +127,7 @@ async fn vis_009_whoever_is_banned_is_told_nothing_later() {
     alice
         .set(&room, "m.room.topic", "", json!({"topic": "secret"}))
         .await;
-    let mut wanted = list(json!([[0, 9]]));
+    let mut wanted = list(&json!([[0, 9]]));
     let state = json!({"timeline_limit": 10, "required_state": [["*", "*"]]});
     wanted["room_subscriptions"] = json!({&room: state});
     let path = format!("{SLIDE}?pos={}", first["pos"].as_str().unwrap());
@@ -175,7 +175,7 @@ async fn vis_027_a_room_with_nonsense_in_it_keeps_nobody_from_syncing() {
     let synced = alice.get("v3/sync").await;
     assert!(synced["rooms"]["join"][&bad].is_object());
     assert!(synced["rooms"]["join"][&good].to_string().contains("fine"));
-    let slid = alice.post(SLIDE, list(json!([[0, 9]]))).await;
+    let slid = alice.post(SLIDE, list(&json!([[0, 9]]))).await;
     assert!(slid["rooms"][&good].to_string().contains("fine"));
     app.stop().await;
 }

@@ -166,9 +166,9 @@ async fn history_is_filtered_by_the_relations_of_events() {
     let app = TestApp::new();
     let alice = Talker::new(&app, "alice").await;
     let room = alice.room("private_chat", json!({})).await;
-    let root = alice.say(&room, "root").await;
-    alice.relate(&room, "m.thread", &root).await;
-    alice.relate(&room, "m.reference", &root).await;
+    let thread = alice.say(&room, "thread").await;
+    alice.relate(&room, "m.thread", &thread).await;
+    alice.relate(&room, "m.reference", &thread).await;
     let read = async |filter: &str| {
         let filter = filter.replace('{', "%7B").replace('}', "%7D");
         let filter = filter
@@ -185,7 +185,7 @@ async fn history_is_filtered_by_the_relations_of_events() {
         let of = |name: &str, kind: &str| format!("{{\"{prefix}{name}\":[\"{kind}\"]}}");
         assert_eq!(read(&of("rel_types", "m.thread")).await, ["m.thread"]);
         let rest = read(&of("not_rel_types", "m.thread")).await;
-        assert_eq!(rest, ["m.reference", "root"]);
+        assert_eq!(rest, ["m.reference", "thread"]);
     }
     app.stop().await;
 }
@@ -255,8 +255,8 @@ async fn who_comes_later_does_not_read_what_the_erased_wrote() {
     let room = alice.room("public_chat", json!({})).await;
     bob.join(&room).await;
     let said = bob.say(&room, "erase me").await;
-    let root = alice.say(&room, "root").await;
-    bob.relate(&room, "m.thread", &root).await;
+    let thread = alice.say(&room, "thread").await;
+    bob.relate(&room, "m.thread", &thread).await;
     let user_id = bob.person.user_id.clone();
     app.users.close_account(&user_id, true).await.unwrap();
     rest(&app, 70).await;
@@ -275,7 +275,7 @@ async fn who_comes_later_does_not_read_what_the_erased_wrote() {
     }
     for path in [
         format!("v3/rooms/{room}/messages?dir=b&limit=50"),
-        format!("v1/rooms/{room}/relations/{root}"),
+        format!("v1/rooms/{room}/relations/{thread}"),
         format!("v1/rooms/{room}/threads"),
         "v3/sync".to_owned(),
     ] {

@@ -18,13 +18,15 @@ pub(crate) async fn subscribe(
 ) -> Result<JsonText, ApiError> {
     views.admit(&call.auth)?;
     let (user, thread) = (&call.auth.user_id, &call.request.thread);
-    let (room, root) = (&*thread.room_id, &*thread.root);
-    see(&views, user, room, root).await?;
+    let (room, first) = (&*thread.room_id, &*thread.root);
+    see(&views, user, room, first).await?;
     let cause = call.request.automatic.as_deref();
     if let Some(cause) = cause {
         see(&views, user, room, cause).await?;
     }
-    door.rooms.subscribe_thread(user, room, root, cause).await?;
+    door.rooms
+        .subscribe_thread(user, room, first, cause)
+        .await?;
     Ok(JsonText("{}".to_owned()))
 }
 
@@ -36,9 +38,9 @@ pub(crate) async fn unsubscribe(
 ) -> Result<JsonText, ApiError> {
     views.admit(&call.auth)?;
     let (user, thread) = (&call.auth.user_id, &call.request.0);
-    let (room, root) = (&*thread.room_id, &*thread.root);
-    see(&views, user, room, root).await?;
-    door.rooms.unsubscribe_thread(user, room, root).await?;
+    let (room, first) = (&*thread.room_id, &*thread.root);
+    see(&views, user, room, first).await?;
+    door.rooms.unsubscribe_thread(user, room, first).await?;
     Ok(JsonText("{}".to_owned()))
 }
 
@@ -50,9 +52,9 @@ pub(crate) async fn get(
 ) -> Result<JsonText, ApiError> {
     views.admit(&call.auth)?;
     let (user, thread) = (&call.auth.user_id, &call.request.0);
-    let (room, root) = (&*thread.room_id, &*thread.root);
-    see(&views, user, room, root).await?;
-    let found = door.rooms.thread_subscription(user, room, root).await?;
+    let (room, first) = (&*thread.room_id, &*thread.root);
+    see(&views, user, room, first).await?;
+    let found = door.rooms.thread_subscription(user, room, first).await?;
     let automatic = found.ok_or(belfry_room::RoomError::UnknownEvent)?;
     Ok(JsonText(json!({"automatic": automatic}).to_string()))
 }

@@ -21,13 +21,13 @@ async fn a_thread_is_subscribed_and_left() {
     let app = TestApp::new();
     let alice = Talker::new(&app, "alice").await;
     let room = alice.room("private_chat", json!({})).await;
-    let root = alice.say(&room, "root").await;
-    let path = format!("v1/rooms/{room}/thread/{root}/subscription");
-    let unstable = format!("unstable/io.element.msc4306/rooms/{room}/thread/{root}/subscription");
+    let thread = alice.say(&room, "thread").await;
+    let path = format!("v1/rooms/{room}/thread/{thread}/subscription");
+    let unstable = format!("unstable/io.element.msc4306/rooms/{room}/thread/{thread}/subscription");
     assert_eq!(alice.refused(&path).await, code(404, "M_NOT_FOUND"));
     alice.put(&path, json!({})).await;
     assert_eq!(alice.get(&unstable).await, json!({"automatic": false}));
-    let reply = alice.relate(&room, "m.thread", &root).await;
+    let reply = alice.relate(&room, "m.thread", &thread).await;
     alice.put(&path, json!({"automatic": reply})).await;
     assert_eq!(
         alice.get(&path).await,
@@ -49,13 +49,13 @@ async fn an_automatic_subscription_comes_after_its_cause() {
     let app = TestApp::new();
     let alice = Talker::new(&app, "alice").await;
     let room = alice.room("private_chat", json!({})).await;
-    let root = alice.say(&room, "root").await;
-    let first = alice.relate(&room, "m.thread", &root).await;
+    let thread = alice.say(&room, "thread").await;
+    let first = alice.relate(&room, "m.thread", &thread).await;
     let elsewhere = alice.say(&room, "elsewhere").await;
-    let path = format!("v1/rooms/{room}/thread/{root}/subscription");
+    let path = format!("v1/rooms/{room}/thread/{thread}/subscription");
     alice.put(&path, json!({"automatic": first})).await;
     assert_eq!(alice.get(&path).await, json!({"automatic": true}));
-    for cause in [&elsewhere, &root] {
+    for cause in [&elsewhere, &thread] {
         let refused = ask(&alice, Method::PUT, &path, json!({"automatic": cause})).await;
         assert_eq!(refused, code(400, "IO.ELEMENT.MSC4306.M_NOT_IN_THREAD"));
     }
@@ -65,7 +65,7 @@ async fn an_automatic_subscription_comes_after_its_cause() {
         late,
         code(409, "IO.ELEMENT.MSC4306.M_CONFLICTING_UNSUBSCRIPTION")
     );
-    let second = alice.relate(&room, "m.thread", &root).await;
+    let second = alice.relate(&room, "m.thread", &thread).await;
     alice.put(&path, json!({"automatic": second})).await;
     assert_eq!(alice.get(&path).await, json!({"automatic": true}));
     app.stop().await;
@@ -77,8 +77,8 @@ async fn threads_that_one_cannot_see_are_not_there() {
     let alice = Talker::new(&app, "alice").await;
     let bob = Talker::new(&app, "bob").await;
     let room = alice.room("private_chat", json!({})).await;
-    let root = alice.say(&room, "root").await;
-    let path = format!("v1/rooms/{room}/thread/{root}/subscription");
+    let thread = alice.say(&room, "thread").await;
+    let path = format!("v1/rooms/{room}/thread/{thread}/subscription");
     for method in [Method::PUT, Method::DELETE, Method::GET] {
         let refused = ask(&bob, method.clone(), &path, json!({})).await;
         assert_eq!(refused, code(404, "M_NOT_FOUND"), "{method}");

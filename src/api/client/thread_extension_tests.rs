@@ -34,12 +34,12 @@ async fn changed_subscriptions_are_told_and_older_ones_by_the_page() {
         let path = format!("/_matrix/client/v3/rooms/{room}/send/m.room.message/{txn}");
         let said = json!({"msgtype": "m.text", "body": txn});
         let said = call(&app, &alice, ("PUT", &path), &said).await;
-        let root = said["event_id"].as_str().unwrap().to_owned();
+        let thread = said["event_id"].as_str().unwrap().to_owned();
         let path = format!(
-            "/_matrix/client/unstable/io.element.msc4306/rooms/{room}/thread/{root}/subscription"
+            "/_matrix/client/unstable/io.element.msc4306/rooms/{room}/thread/{thread}/subscription"
         );
         call(&app, &alice, ("PUT", &path), &json!({})).await;
-        threads.push((root, path));
+        threads.push((thread, path));
     }
     let mut body = json!({"extensions": {NAME: {"enabled": true, "limit": 2}}});
     let told = slide(&app, &alice, &mut body).await;

@@ -20,9 +20,9 @@ impl From<MediaError> for ApiError {
             E::NotFound => (S::NOT_FOUND, K::NotFound),
             E::NotYetUploaded => (S::GATEWAY_TIMEOUT, K::NotYetUploaded),
             E::TooLarge(_) | E::TooManyPixels => (S::PAYLOAD_TOO_LARGE, K::TooLarge),
-            E::Quota(_) | E::NotYours => (S::FORBIDDEN, K::Forbidden),
+            E::Quota(_) | E::NotYours | E::UrlDenied => (S::FORBIDDEN, K::Forbidden),
             E::AlreadyUploaded => (S::CONFLICT, K::CannotOverwriteMedia),
-            E::BadLabel(_) => (S::BAD_REQUEST, K::InvalidParam),
+            E::BadLabel(_) | E::BadUrl(_) => (S::BAD_REQUEST, K::InvalidParam),
             E::NotAPicture => (S::BAD_REQUEST, K::Unknown),
             E::StoreFull => (S::INSUFFICIENT_STORAGE, K::Unknown),
             E::OriginTooLarge => (S::BAD_GATEWAY, K::TooLarge),
@@ -31,8 +31,6 @@ impl From<MediaError> for ApiError {
                 (S::BAD_GATEWAY, K::Unknown)
             }
             E::Spent(wait) => return Wait(wait).into(),
-            E::BadUrl(_) => (S::BAD_REQUEST, K::InvalidParam),
-            E::UrlDenied => (S::FORBIDDEN, K::Forbidden),
             E::NoPreviews => (S::NOT_FOUND, K::Unrecognized),
             E::TooManyReserved | E::Busy => return Wait(BUSY).into(),
             E::Denied(denial) => return denial.into(),

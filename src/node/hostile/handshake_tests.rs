@@ -159,14 +159,14 @@ async fn join_018_a_join_comes_back_as_it_was_signed_or_not_at_all() {
     type Spoil = fn(&mut Value);
     let spoils: [(&str, Spoil); 6] = [
         ("a name", |event| {
-            event["content"]["displayname"] = json!("Eve")
+            event["content"]["displayname"] = json!("Eve");
         }),
         ("a field", |event| event["more"] = json!(1)),
         ("a depth", |event| event["depth"] = json!(1)),
         ("a sender", |event| event["sender"] = json!(MALLORY)),
         ("a time", |event| event["origin_server_ts"] = json!(1)),
         ("a ban", |event| {
-            event["content"]["membership"] = json!("ban")
+            event["content"]["membership"] = json!("ban");
         }),
     ];
     let scene = Scene::new().await;

@@ -270,7 +270,7 @@ async fn begin(
 ) -> Life {
     let env = Env::simulated(u64::from(number) + 1_000 * life, wall);
     let server = OwnedServerName::try_from(name).unwrap();
-    let line = Line::new(net, &server);
+    let cable = Line::new(net, &server);
     let mut options = options(name);
     options.signing_key = SigningKey::from_seed(&[number + 1; 32], "a").unwrap();
     let mut rates = RateOptions::field_defaults();
@@ -279,7 +279,7 @@ async fn begin(
     }
     options.edge.rates = rates;
     options.federation = Some(RemoteOptions {
-        network: line.clone(),
+        network: cable.clone(),
         old_keys: Vec::new(),
         notaries: Vec::new(),
         refused_keys: Vec::new(),
@@ -290,5 +290,9 @@ async fn begin(
     let own = Arc::clone(engine) as Arc<dyn Engine>;
     let node = Node::start(own, env.clone(), options).await.unwrap();
     net.put(&server, node.router());
-    Life { env, line, node }
+    Life {
+        env,
+        line: cable,
+        node,
+    }
 }

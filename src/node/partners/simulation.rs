@@ -94,7 +94,7 @@ impl Run {
                 self.listen(number).await?;
             }
         }
-        self.note("calm", String::new());
+        self.note("calm", "");
         self.world.net.heal();
         self.world.net.set_weather(Weather::default());
         self.world.pass(RETRY_MAX * 2).await;
@@ -113,7 +113,7 @@ impl Run {
         self.world.converge(&self.room).await
     }
 
-    fn note(&mut self, what: &'static str, more: String) {
+    fn note(&mut self, what: &'static str, more: &str) {
         *self.tally.entry(what).or_default() += 1;
         let at = self.world.clock.now().since(belfry_env::Moment::default());
         let mut line = format!("{:>10.3} {what}", at.as_secs_f64());
@@ -130,22 +130,22 @@ impl Run {
             80..86 => self.change_weather(),
             86..91 => {
                 let survive = self.random.below(1_001);
-                self.note("crash", format!("{number} {survive}"));
+                self.note("crash", &format!("{number} {survive}"));
                 self.world.members[number].crash(survive).await;
             }
             91..94 => {
-                self.note("stop", number.to_string());
+                self.note("stop", &number.to_string());
                 self.world.members[number].stop_and_start().await;
             }
             94..96 => self.come_or_go(1 + pick(&self.random, 2)).await,
             96..98 => {
                 let by = i64::try_from(self.random.below(2 * SKEW_MAX_MS)).unwrap();
                 let by = by - i64::try_from(SKEW_MAX_MS).unwrap();
-                self.note("clock", format!("{number} {by}"));
+                self.note("clock", &format!("{number} {by}"));
                 self.world.members[number].wall.jump_ms(by);
             }
             _ => {
-                self.note("wait", String::new());
+                self.note("wait", "");
                 let hours = self.random.below(40);
                 self.world.pass(Duration::from_hours(hours)).await;
             }
@@ -171,7 +171,7 @@ impl Run {
             let content = json!({"msgtype": "m.text", "body": format!("m{}", self.said)});
             self.send(number, &path, content).await;
         }
-        self.note("say", format!("{number} {count}"));
+        self.note("say", &format!("{number} {count}"));
     }
 
     async fn set_state(&mut self, number: usize, step: u64) {
@@ -188,7 +188,7 @@ impl Run {
             .await;
         self.note(
             if allowed { "state" } else { "refusal" },
-            format!("{number} {kind}"),
+            &format!("{number} {kind}"),
         );
     }
 
@@ -202,14 +202,14 @@ impl Run {
             if status == StatusCode::OK {
                 self.out.remove(&number);
             }
-            self.note("return", format!("{number} {status}"));
+            self.note("return", &format!("{number} {status}"));
             return;
         }
         let (status, answer) = member.ask("POST", &path, json!({})).await;
         assert_eq!(status, StatusCode::OK, "{answer}");
         self.out.insert(number);
         self.acked.retain(|_, sender| *sender != number);
-        self.note("leave", number.to_string());
+        self.note("leave", &number.to_string());
     }
 
     async fn send(&mut self, number: usize, path: &str, content: Value) -> bool {
@@ -228,16 +228,16 @@ impl Run {
         match self.random.below(4) {
             0 => {
                 self.world.net.heal();
-                self.note("heal", String::new());
+                self.note("heal", "");
             }
             1 => {
                 let (from, to) = (&self.world.members[one], &self.world.members[other]);
                 self.world.net.cut(&from.server(), &to.server());
-                self.note("cut one way", format!("{one} {other}"));
+                self.note("cut one way", &format!("{one} {other}"));
             }
             _ => {
                 self.world.part(one, other);
-                self.note("cut", format!("{one} {other}"));
+                self.note("cut", &format!("{one} {other}"));
             }
         }
     }
@@ -248,7 +248,7 @@ impl Run {
             delay_ms: [0, 200, 5_000][pick(&self.random, 3)],
         };
         self.world.net.set_weather(weather);
-        self.note("weather", format!("{weather:?}"));
+        self.note("weather", &format!("{weather:?}"));
     }
 
     /// A client's next sync: nothing is shown twice.

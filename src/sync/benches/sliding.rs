@@ -2,7 +2,7 @@
 //! requests that wait.
 //!
 //! On the memory engine, one thread, so that elapsed time is CPU time: the median of many runs. The
-//! aims, for the release build on RocksDB: first screen of 2,000 rooms at most 15 CPU-ms; nothing new
+//! aims, for the release build on `RocksDB`: first screen of 2,000 rooms at most 15 CPU-ms; nothing new
 //! in 2,000 rooms at most 1.5 times that of 20; 10,000 idle polls at most 300 MB.
 
 use std::{hint::black_box, sync::Arc, time::Duration};
@@ -178,7 +178,7 @@ async fn idle(polls: usize) {
         let poll = async move {
             let first = views.sync(&request).await.expect("an answer");
             request.since = Some(first.next_batch);
-            request.timeout = Duration::from_secs(300);
+            request.timeout = Duration::from_mins(5);
             drop(views.sync(&request).await);
         };
         tasks.push(bench.env.tasks.spawn("poll", poll));
