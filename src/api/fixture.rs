@@ -17,7 +17,7 @@ use belfry_env::{Env, LeakCheck, Shutdown, SimulatedWall, Tasks};
 use belfry_event::SigningKey;
 use belfry_flow::Flows;
 use belfry_kv::{Engine, Memory};
-use belfry_media::{CopyOptions, Media, MediaOptions, Ports, PreviewOptions};
+use belfry_media::{CopyOptions, Help, Media, MediaOptions, Ports, PreviewOptions};
 use belfry_policy::Rules;
 use belfry_room::{Identity, Rooms};
 use belfry_sync::Views;
@@ -193,6 +193,11 @@ impl TestApp {
             server_name: owned_server_name!("hs1"),
             upload_bytes_max: 1 << 20,
             user_bytes_max: Some(4 << 20),
+            server_bytes_max: Some(6 << 20),
+            help: Help {
+                info_uri: "https://hs1/help".to_owned(),
+                admin_contact: "mailto:help@hs1".to_owned(),
+            },
             copies: CopyOptions {
                 file_bytes_max: 1 << 20,
                 bytes_max: 1 << 30,

@@ -88,6 +88,9 @@ pub struct ThumbnailRow {
 }
 postcard_row!(ThumbnailRow);
 
+/// Users whose bytes are counted in one round trip.
+const UPLOADERS_PAGE: usize = 1_000;
+
 /// Nothing but the key.
 const fn marker(tag: u8, name: &'static str, kind: Kind) -> Keyspace {
     Keyspace {
@@ -158,6 +161,21 @@ pub async fn uploaded_bytes(snapshot: &dyn Snapshot, user: &UserId) -> Result<u6
         .get(snapshot, &(UserKey::from(user),))
         .await?;
     Ok(u64::try_from(bytes).unwrap_or_default())
+}
+
+/// Bytes that all users have uploaded. Reads a row for each of them: to be remembered.
+pub async fn all_uploaded_bytes(snapshot: &dyn Snapshot) -> Result<u64, ReadError> {
+    let (mut total, mut rest) = (0_u64, Some(UPLOADED_BYTES_ROWS.whole()));
+    while let Some(range) = rest {
+        let page = UPLOADED_BYTES_ROWS
+            .scan(snapshot, range, Direction::Forward, UPLOADERS_PAGE)
+            .await?;
+        for (_, bytes) in page.rows {
+            total = total.saturating_add(u64::try_from(bytes).unwrap_or_default());
+        }
+        rest = page.rest;
+    }
+    Ok(total)
 }
 
 /// A reservation, with what a commit may check.

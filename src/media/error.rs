@@ -7,6 +7,8 @@ use belfry_data::{CommitError, ReadError};
 use belfry_env::PoolError;
 use belfry_policy::Denial;
 
+use crate::repository::Help;
+
 /// Why an act on media could not be done.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum MediaError {
@@ -19,9 +21,17 @@ pub enum MediaError {
     /// The file is larger than uploads may be.
     #[error("the file is larger than {0} bytes; make it smaller")]
     TooLarge(u64),
-    /// The user has uploaded as much as one may.
-    #[error("you have uploaded as much as one account may ({0} bytes); ask your administrator")]
-    Quota(u64),
+    /// The user has uploaded as much as one may, or would have with this file.
+    #[error("one account may upload {bytes_max} bytes all together; ask your administrator")]
+    Quota {
+        /// How much that is.
+        bytes_max: u64,
+        /// Where the user finds help.
+        help: Help,
+    },
+    /// All users have uploaded as much as they may together, or would have with this file.
+    #[error("this server has taken as many files as it may; ask your administrator")]
+    ServerQuota(Help),
     /// The file of this ID is there already.
     #[error("a file was uploaded to this URI already; create another")]
     AlreadyUploaded,

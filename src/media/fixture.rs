@@ -15,7 +15,7 @@ use image::{DynamicImage, ImageFormat, RgbImage};
 use ruma_common::{ServerName, owned_server_name, server_name, user_id};
 
 use crate::{
-    Asking, CopyOptions, Delivery, File, FromOrigin, Media, MediaError, MediaOptions, Origin,
+    Asking, CopyOptions, Delivery, File, FromOrigin, Help, Media, MediaError, MediaOptions, Origin,
     OriginError, Page, Pieces, Ports, PreviewOptions, Wanted, Web, WebAnswer, WebError, WebLimits,
 };
 
@@ -48,6 +48,8 @@ impl World {
             server_name: owned_server_name!("hs1"),
             upload_bytes_max: 1 << 20,
             user_bytes_max: None,
+            server_bytes_max: None,
+            help: Help::default(),
             copies: CopyOptions {
                 file_bytes_max: 1_000_000,
                 bytes_max: 3_000_000,

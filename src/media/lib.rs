@@ -50,7 +50,7 @@ pub use preview::{
     PAGE_BYTES_MAX, PAGE_PICTURE_BYTES_MAX, PREVIEW_REDIRECTS_MAX, PREVIEW_TIME, PREVIEW_TIME_MAX,
     PREVIEWS_MAX, PreviewOptions,
 };
-pub use repository::{Media, MediaOptions, Ports, WAIT_MAX, Wanted};
+pub use repository::{Help, Media, MediaOptions, Ports, WAIT_MAX, Wanted};
 pub use studio::{
     ANIMATION_TIME_MAX, FAILURE_TIME, FAILURES_MAX, PICTURES_MIB_MAX, WAITING_PER_ASKER_MAX,
 };

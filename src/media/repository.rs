@@ -10,7 +10,7 @@ use belfry_data::{
 use belfry_env::Env;
 use belfry_policy::{Account, Action, Decision, Request, Requester, Rules, decide};
 use ruma_common::{OwnedServerName, ServerName};
-use tokio::sync::{RwLock, Semaphore, watch};
+use tokio::sync::{Mutex, RwLock, Semaphore, watch};
 
 use crate::{
     allowance::Allowance,
@@ -36,10 +36,23 @@ pub struct MediaOptions {
     pub upload_bytes_max: u64,
     /// What one user may upload all together, in bytes; `None` for as much as the disk holds.
     pub user_bytes_max: Option<u64>,
+    /// What all users may upload together, in bytes; `None` for as much as the disk holds.
+    pub server_bytes_max: Option<u64>,
+    /// Where users find help who have reached a limit.
+    pub help: Help,
     /// Other servers' files.
     pub copies: CopyOptions,
     /// Previews of pages; `None` for no previews.
     pub previews: Option<PreviewOptions>,
+}
+
+/// Where users find help.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Help {
+    /// URI of a page that says what the limits are, or whom to ask.
+    pub info_uri: String,
+    /// URI by which the administrators are reached.
+    pub admin_contact: String,
 }
 
 /// The way to other machines. What is absent is not asked.
@@ -88,6 +101,9 @@ pub(crate) struct Shared {
     pub(crate) fetches: Flights<MediaKey, Result<(), MediaError>>,
     pub(crate) fetch_places: Semaphore,
     pub(crate) thumbnails: Flights<Place, Result<Outcome, MediaError>>,
+    /// Bytes that all users have uploaded; counted when it is first asked for. Held while a file is
+    /// committed, if there is a limit.
+    pub(crate) uploaded: Mutex<Option<u64>>,
     /// Changes whenever a reserved file has come.
     pub(crate) arrivals: watch::Sender<u64>,
     /// Held for reading from before a blob is finished until its row is committed, and for writing
@@ -134,6 +150,7 @@ impl Media {
             fetches: Flights::default(),
             fetch_places: Semaphore::new(FETCHES_MAX),
             thumbnails: Flights::default(),
+            uploaded: Mutex::default(),
             env: env.clone(),
             arrivals: watch::Sender::new(0),
             publishing: RwLock::new(()),

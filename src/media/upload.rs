@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use belfry_blob::{Stored, Upload};
 use belfry_data::{
-    Commit, CommitError,
+    Commit, CommitError, Snapshot,
     media::{
-        MediaKey, MediaRow, ReservationRow, check_uploaded, media, put_media, reservation, reserve,
-        reserved_by, take_reservation, uploaded_bytes,
+        MediaKey, MediaRow, ReservationRow, all_uploaded_bytes, check_uploaded, media, put_media,
+        reservation, reserve, reserved_by, take_reservation, uploaded_bytes,
     },
 };
 use belfry_policy::{Account, Action, Rules};
@@ -88,13 +88,12 @@ impl Media {
         let bytes = bytes.unwrap_or_default();
         self.check_size(bytes)?;
         let snapshot = self.snapshot().await?;
-        if let Some(max) = self.0.options.user_bytes_max
-            && uploaded_bytes(&*snapshot, account.id)
-                .await?
-                .saturating_add(bytes)
-                > max
-        {
-            return Err(MediaError::Quota(max));
+        if let Some(max) = self.0.options.user_bytes_max {
+            self.check_quota(&*snapshot, account.id, bytes, max).await?;
+        }
+        if let Some(max) = self.0.options.server_bytes_max {
+            let mut uploaded = self.0.uploaded.lock().await;
+            self.check_server_quota(&mut uploaded, bytes, max).await?;
         }
         if let Some(id) = reserved {
             self.check_reserved(id, account.id).await?;
@@ -113,6 +112,43 @@ impl Media {
         let max = self.0.options.upload_bytes_max;
         if bytes > max {
             return Err(MediaError::TooLarge(max));
+        }
+        Ok(())
+    }
+
+    /// Whether the user may upload so many bytes more.
+    async fn check_quota(
+        &self,
+        snapshot: &dyn Snapshot,
+        user: &UserId,
+        bytes: u64,
+        bytes_max: u64,
+    ) -> Result<(), MediaError> {
+        let before = uploaded_bytes(snapshot, user).await?;
+        if before.saturating_add(bytes) > bytes_max {
+            let help = self.0.options.help.clone();
+            return Err(MediaError::Quota { bytes_max, help });
+        }
+        Ok(())
+    }
+
+    /// Whether all users may upload so many bytes more together; counts what they have uploaded if
+    /// nobody has since the start.
+    async fn check_server_quota(
+        &self,
+        uploaded: &mut Option<u64>,
+        bytes: u64,
+        bytes_max: u64,
+    ) -> Result<(), MediaError> {
+        let before = match *uploaded {
+            Some(bytes) => bytes,
+            None => {
+                let counted = all_uploaded_bytes(&*self.snapshot().await?).await?;
+                *uploaded.insert(counted)
+            }
+        };
+        if before.saturating_add(bytes) > bytes_max {
+            return Err(MediaError::ServerQuota(self.0.options.help.clone()));
         }
         Ok(())
     }
@@ -190,19 +226,34 @@ fn row(user: &UserId, label: Label, stored: Stored, ts: u64) -> MediaRow {
 impl Media {
     /// Commits the row of a file; `false` if something that the commit checks has changed meanwhile.
     async fn publish(&self, id: &str, reserved: bool, row: &MediaRow) -> Result<bool, MediaError> {
+        let Some(max) = self.0.options.server_bytes_max else {
+            return self.commit_file(id, reserved, row).await;
+        };
+        // One at a time, so that two cannot take the same last bytes.
+        let mut uploaded = self.0.uploaded.lock().await;
+        self.check_server_quota(&mut uploaded, row.bytes, max)
+            .await?;
+        // Whether it was committed is not known if it fails: then it is counted anew.
+        let before = uploaded.take();
+        let done = self.commit_file(id, reserved, row).await?;
+        let added = if done { row.bytes } else { 0 };
+        *uploaded = before.map(|before| before.saturating_add(added));
+        Ok(done)
+    }
+
+    async fn commit_file(
+        &self,
+        id: &str,
+        reserved: bool,
+        row: &MediaRow,
+    ) -> Result<bool, MediaError> {
         let Some(user) = row.uploader.as_deref() else {
             return Err(MediaError::Broken("an upload of nobody".to_owned()));
         };
         let snapshot = self.snapshot().await?;
         let mut commit = Commit::synced();
         if let Some(max) = self.0.options.user_bytes_max {
-            if uploaded_bytes(&*snapshot, user)
-                .await?
-                .saturating_add(row.bytes)
-                > max
-            {
-                return Err(MediaError::Quota(max));
-            }
+            self.check_quota(&*snapshot, user, row.bytes, max).await?;
             check_uploaded(&mut commit, user, max.saturating_sub(row.bytes));
         }
         if reserved {

@@ -13,7 +13,7 @@ use belfry_data::Engine;
 use belfry_env::{Env, SimulatedWall};
 use belfry_event::SigningKey;
 use belfry_kv::{Direction, Memory, Range};
-use belfry_media::{CopyOptions, MediaOptions};
+use belfry_media::{CopyOptions, Help, MediaOptions};
 use belfry_policy::Rules;
 use belfry_user::{NewAccount, NewDevice, PasswordOptions, Registration, UserOptions};
 use http::{Request, StatusCode, header};
@@ -50,6 +50,8 @@ pub(crate) fn options(server_name: &str) -> NodeOptions {
             server_name: OwnedServerName::try_from(server_name).unwrap(),
             upload_bytes_max: 1 << 20,
             user_bytes_max: None,
+            server_bytes_max: None,
+            help: Help::default(),
             copies: CopyOptions {
                 file_bytes_max: 1 << 20,
                 bytes_max: 4 << 20,

@@ -16,7 +16,7 @@ use belfry_api::{
 };
 use belfry_blob::Blobs;
 use belfry_event::SigningKey;
-use belfry_media::{CopyOptions, MediaOptions, PreviewOptions};
+use belfry_media::{CopyOptions, Help, MediaOptions, PreviewOptions};
 use belfry_node::NodeOptions;
 use belfry_policy::{Action, DEFAULT_CLASS, MEMBER, Rules};
 use belfry_user::{PasswordOptions, Registration, SharedSecret, UserOptions};
@@ -59,12 +59,31 @@ fn media(config: &Config) -> MediaOptions {
         server_name: config.general.server_name.clone(),
         upload_bytes_max: config.media.upload_mib_max.get() << 20,
         user_bytes_max: config.media.user_mib_max.map(|max| max.get() << 20),
+        server_bytes_max: config.media.server_mib_max.map(|max| max.get() << 20),
+        help: help(config),
         copies: CopyOptions {
             file_bytes_max: config.media.remote_mib_max.get() << 20,
             bytes_max: config.media.copies_mib_max.get() << 20,
             unused_time_max: Duration::from_hours(24 * config.media.copies_unused_days_max.get()),
         },
         previews: previews(config),
+    }
+}
+
+/// Where people find help: what the configuration names, or what this server says of itself.
+fn help(config: &Config) -> Help {
+    let known = &config.well_known;
+    let page = known.support_page.as_ref().map(|page| page.0.clone());
+    let info_uri = page.unwrap_or_else(|| {
+        let base = known.client_base_url.as_ref().map(|url| url.0.clone());
+        let base = base.unwrap_or_else(|| format!("https://{}", config.general.server_name));
+        format!("{}/.well-known/matrix/support", base.trim_end_matches('/'))
+    });
+    let mail = known.support_email.as_ref();
+    let admin_contact = mail.map_or_else(|| info_uri.clone(), |mail| format!("mailto:{}", mail.0));
+    Help {
+        info_uri,
+        admin_contact,
     }
 }
 
@@ -177,7 +196,7 @@ fn rates(limits: &RateLimits) -> RateOptions {
 }
 
 /// Which key is which limit.
-fn named(limits: &RateLimits) -> [(Limit, RateLimit); 13] {
+fn named(limits: &RateLimits) -> [(Limit, RateLimit); 14] {
     [
         (Limit::Message, limits.message),
         (Limit::Registration, limits.registration),
@@ -195,6 +214,7 @@ fn named(limits: &RateLimits) -> [(Limit, RateLimit); 13] {
         (Limit::InviteUser, limits.invite_user),
         (Limit::InviteIssuer, limits.invite_issuer),
         (Limit::KeyClaim, limits.key_claim),
+        (Limit::MediaUpload, limits.media_upload),
     ]
 }
 
@@ -217,6 +237,29 @@ mod tests {
             );
         }
         assert_eq!(rates(&config.rate_limits), RateOptions::field_defaults());
+    }
+
+    #[test]
+    fn help_is_where_the_configuration_says_or_where_the_server_speaks_of_itself() {
+        let help = |text: &str| {
+            let file = tempfile::NamedTempFile::new().unwrap();
+            std::fs::write(file.path(), text).unwrap();
+            let help = help(&config::load(Some(file.path())).unwrap());
+            [help.info_uri, help.admin_contact]
+        };
+        let own = "https://localhost/.well-known/matrix/support";
+        assert_eq!(help(""), [own, own]);
+        let other = "https://m.example/.well-known/matrix/support";
+        assert_eq!(
+            help("well_known.client_base_url = 'https://m.example/'"),
+            [other, other]
+        );
+        assert_eq!(
+            help(
+                "well_known = { support_page = 'https://x.example', support_email = 'a@x.example' }"
+            ),
+            ["https://x.example", "mailto:a@x.example"]
+        );
     }
 
     /// Whether an ordinary account, and whether an administrator, may publish a room.

@@ -1,7 +1,10 @@
-//! Which test covers which case of the list of bad inputs and bad days, and that these tests exist.
+//! Which test covers which case of the list of bad inputs and bad days, and which scenario that was
+//! promised, and that these tests exist.
 //!
 //! It exists so that a case is not lost when its test is renamed or removed. It knows nothing of
 //! whether the tests pass: they are run where they stand.
+
+mod scenarios;
 
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -14,7 +14,7 @@ use belfry_blob::MemoryBlobs;
 use belfry_data::{Engine, Incarnation, OpenError, open};
 use belfry_env::{Env, SimulatedWall};
 use belfry_event::{KeyRing, SigningKey};
-use belfry_media::{CopyOptions, MediaOptions};
+use belfry_media::{CopyOptions, Help, MediaOptions};
 use belfry_node::{Node, NodeOptions, StartError};
 use belfry_policy::Rules;
 use belfry_room::{Identity, Rooms};
@@ -184,6 +184,8 @@ impl Server {
                 server_name: self.name.clone(),
                 upload_bytes_max: 1 << 20,
                 user_bytes_max: None,
+                server_bytes_max: None,
+                help: Help::default(),
                 copies: CopyOptions {
                     file_bytes_max: 1 << 20,
                     bytes_max: 4 << 20,

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use belfry_media::MediaError;
 use http::StatusCode as S;
-use ruma_common::api::error::ErrorKind as K;
+use ruma_common::api::error::{
+    ErrorKind as K, ResourceLimitExceededErrorData, UserLimitExceededErrorData,
+};
 
 use super::{ApiError, Refusal};
 use crate::rate::Wait;
@@ -20,7 +22,15 @@ impl From<MediaError> for ApiError {
             E::NotFound => (S::NOT_FOUND, K::NotFound),
             E::NotYetUploaded => (S::GATEWAY_TIMEOUT, K::NotYetUploaded),
             E::TooLarge(_) | E::TooManyPixels => (S::PAYLOAD_TOO_LARGE, K::TooLarge),
-            E::Quota(_) | E::NotYours | E::UrlDenied => (S::FORBIDDEN, K::Forbidden),
+            E::Quota { help, .. } => {
+                let limit = UserLimitExceededErrorData::new(help.info_uri);
+                (S::FORBIDDEN, K::UserLimitExceeded(limit))
+            }
+            E::ServerQuota(help) => {
+                let limit = ResourceLimitExceededErrorData::new(help.admin_contact);
+                (S::FORBIDDEN, K::ResourceLimitExceeded(limit))
+            }
+            E::NotYours | E::UrlDenied => (S::FORBIDDEN, K::Forbidden),
             E::AlreadyUploaded => (S::CONFLICT, K::CannotOverwriteMedia),
             E::BadLabel(_) | E::BadUrl(_) => (S::BAD_REQUEST, K::InvalidParam),
             E::NotAPicture => (S::BAD_REQUEST, K::Unknown),

@@ -69,6 +69,8 @@ limits! {
     Presence = "presence", 10_000 ms, 1;
     /// Per user: media identifiers reserved. 10 a second, 50 at once.
     MediaCreate = "media_create", 100 ms, 50;
+    /// Per user: files uploaded. 10 a second, 100 at once, which is an album.
+    MediaUpload = "media_upload", 100 ms, 100;
     /// Per user: previews of links. 1 a second, 50 at once, which is a room full of links.
     UrlPreview = "url_preview", 1_000 ms, 50;
 }

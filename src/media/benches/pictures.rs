@@ -12,7 +12,7 @@ use std::{fs, io::Cursor, sync::Arc, time::Duration};
 use belfry_blob::MemoryBlobs;
 use belfry_env::Env;
 use belfry_kv::Memory;
-use belfry_media::{CopyOptions, Label, Media, MediaOptions, Method, Size, Wanted};
+use belfry_media::{CopyOptions, Help, Label, Media, MediaOptions, Method, Size, Wanted};
 use belfry_policy::{Account, MEMBER, Rules, Standing};
 use bytes::Bytes;
 use image::{DynamicImage, Rgb, RgbImage, codecs::jpeg::JpegEncoder};
@@ -39,6 +39,8 @@ async fn measure() {
         server_name: owned_server_name!("bench.example"),
         upload_bytes_max: 64 << 20,
         user_bytes_max: None,
+        server_bytes_max: None,
+        help: Help::default(),
         copies: CopyOptions {
             file_bytes_max: 1 << 20,
             bytes_max: 1 << 20,

@@ -163,6 +163,8 @@ sections! {
         upload_mib_max: Whole<1, 102_400> = Raw::Number(100),
         /// What one user may send all together.
         user_mib_max: Option<Whole<1, 1_073_741_824>> = Raw::Unset { example: "10240" },
+        /// What all users may send together.
+        server_mib_max: Option<Whole<1, 1_073_741_824>> = Raw::Unset { example: "1048576" },
         /// The largest file that is fetched from another server.
         remote_mib_max: Whole<1, 102_400> = Raw::Number(100),
         /// What all files of other servers may take that are kept.
@@ -242,6 +244,8 @@ sections! {
         invite_issuer: RateLimit = Raw::Rate { interval_ms: 3_333, burst: 10 },
         /// Per user: claims of one-time keys.
         key_claim: RateLimit = Raw::Rate { interval_ms: 50, burst: 100 },
+        /// Per user: files sent.
+        media_upload: RateLimit = Raw::Rate { interval_ms: 100, burst: 100 },
     }
 
     /// What the log tells.

@@ -359,7 +359,8 @@ async fn reservations_are_limited() {
     assert_eq!(refused, 150);
 }
 
-/// MEDIA-025, and the limit of one file, which the fixture sets to 1 MiB and 4 MiB.
+/// MEDIA-025, and the limit of one file. The fixture sets 1 MiB for it, 4 MiB for a user and 6 MiB
+/// for all.
 #[tokio::test]
 async fn uploads_end_at_the_limits() {
     let app = TestApp::new();
@@ -374,9 +375,61 @@ async fn uploads_end_at_the_limits() {
     for number in 0..4_u8 {
         upload(&app, &alice, "", &vec![number; 1 << 20]).await;
     }
-    let refused = app.raw(("POST", UPLOAD), token, "one more").await;
-    assert_eq!(refused, expect(403, "M_FORBIDDEN"));
-    upload(&app, &bob, "", b"the quota is each user's own").await;
+    let more = async |person: &Person| {
+        let token = Some(person.token.as_str());
+        let (status, json, _) = app
+            .raw_from(PEER, ("POST", UPLOAD), token, "one more")
+            .await;
+        (status.as_u16(), json)
+    };
+    let (status, refused) = more(&alice).await;
+    assert_eq!(
+        (status, &refused["errcode"]),
+        (403, &"M_USER_LIMIT_EXCEEDED".into())
+    );
+    assert_eq!(refused["info_uri"], "https://hs1/help");
+    for number in 4..6_u8 {
+        upload(&app, &bob, "", &vec![number; 1 << 20]).await;
+    }
+    let (status, refused) = more(&bob).await;
+    let expected = (403, &"M_RESOURCE_LIMIT_EXCEEDED".into());
+    assert_eq!((status, &refused["errcode"]), expected);
+    assert_eq!(refused["admin_contact"], "mailto:help@hs1");
+}
+
+/// Both find room when they begin; the limit is kept where their files become visible.
+#[tokio::test]
+async fn who_uploads_at_once_does_not_pass_the_limits() {
+    let app = TestApp::new();
+    let (alice, bob) = (app.person("alice").await, app.person("bob").await);
+    let status = async |person: &Person, number: u8| {
+        let token = Some(person.token.as_str());
+        // No length is announced.
+        let piece = Bytes::from(vec![number; 1 << 20]);
+        let pieces = futures_util::stream::iter([Ok::<_, std::io::Error>(piece)]);
+        let body = Body::from_stream(pieces);
+        app.raw(("POST", UPLOAD), token, body).await.0
+    };
+    let all = (0..12).map(|number| {
+        let person = if number % 2 == 0 { &alice } else { &bob };
+        status(person, number)
+    });
+    let all = futures_util::future::join_all(all).await;
+    assert_eq!(all.iter().filter(|status| **status == 200).count(), 6);
+    assert_eq!(all.iter().filter(|status| **status == 403).count(), 6);
+}
+
+#[tokio::test(start_paused = true)]
+async fn uploads_are_limited_in_their_number() {
+    let app = TestApp::new();
+    let alice = app.person("alice").await;
+    let token = Some(alice.token.as_str());
+    let mut refused = 0;
+    for _ in 0..120 {
+        let answer = app.raw(("POST", UPLOAD), token, "x").await;
+        refused += usize::from(answer == expect(429, "M_LIMIT_EXCEEDED"));
+    }
+    assert_eq!(refused, 20);
 }
 
 /// MEDIA-002. What broke off would fill the quota if it counted.

@@ -13,6 +13,7 @@ use super::query::parameter;
 use crate::{
     edge::{Answer as _, Authenticate as _, Ctx, Edge, JsonText, Rule, segments},
     error::{ApiError, EdgeError},
+    rate::{Limit, Subject},
     state::Api,
 };
 
@@ -52,6 +53,8 @@ async fn receive(
     reserved: Option<&str>,
 ) -> Result<OwnedMxcUri, ApiError> {
     let requester = AccessToken::authenticate(api, ctx, parts, Rule::NONE).await?;
+    api.edge
+        .charge(Limit::MediaUpload, Subject::User(requester.user_id.clone()))?;
     let begun = api.media.begin(
         &api.rules,
         requester.account(),
