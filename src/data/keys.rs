@@ -45,7 +45,7 @@ pub use member_log::{MEMBER_CHANGES_MAX, MemberChanges, member_changes};
 pub(crate) use member_log::{note_member, note_members};
 pub use one_time::{
     ClaimedKey, KeyPool, NewOneTimeKey, OneTimeKeyState, claim, fallback_keys, known_keys,
-    oldest_keys, one_time_key_counts, put_fallback_key, put_one_time_key, use_fallback,
+    oldest_keys, one_time_key_counts, put_fallback_key, put_one_time_keys, use_fallback,
 };
 pub use rows::{
     BackupSessionRow, BackupVersionRow, CrossSigningRow, DehydratedRow, DeviceKeysRow,

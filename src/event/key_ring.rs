@@ -96,6 +96,10 @@ impl PublicKey {
         )
     }
 
+    pub(crate) fn dalek(&self) -> &VerifyingKey {
+        &self.0
+    }
+
     /// The key as bytes.
     pub fn as_bytes(&self) -> &[u8; PUBLIC_KEY_LENGTH] {
         self.0.as_bytes()
@@ -275,7 +279,10 @@ pub(crate) fn signatures_of(object: &Object<'_>, signer: &str) -> Option<Signatu
     texts.collect()
 }
 
-fn signed_parts(json: &[u8], signer: &str) -> Result<(String, Signatures), SignatureError> {
+pub(crate) fn signed_parts(
+    json: &[u8],
+    signer: &str,
+) -> Result<(String, Signatures), SignatureError> {
     let object = Object::parse(json, Numbers::Lax)?;
     let signatures = signatures_of(&object, signer).ok_or_else(|| SignatureError::Missing {
         signer: signer.to_owned(),

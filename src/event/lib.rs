@@ -7,6 +7,7 @@
 
 mod acl;
 mod auth;
+mod batch;
 mod client;
 mod countersign;
 mod digest;
@@ -58,6 +59,7 @@ pub use auth::{
     Basis, Judgement, NotGathered, Rejection, StateMapKey, Verdict, auth_events_needed, auth_types,
     check_auth_events, check_state_dependent, check_state_independent, judge, state_needed,
 };
+pub use batch::SignedText;
 pub use client::ClientFormat;
 pub use countersign::NotOurs;
 pub use draft::{Draft, DraftError};

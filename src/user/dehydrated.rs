@@ -67,7 +67,8 @@ impl Users {
             }
             let before = rows::dehydrated_device(&*snapshot, user).await?;
             rows::put_dehydrated_device(&mut change, before.as_ref(), Some(&after));
-            put_keys(&*snapshot, &mut change, device, upload, true).await?;
+            let random = &self.0.env.random;
+            put_keys(&*snapshot, &mut change, device, (upload, true), random).await?;
             if self.0.store.commit(change.finish(), &mut tries).await? {
                 return Ok(());
             }

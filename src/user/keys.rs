@@ -11,6 +11,7 @@ mod serving;
 mod shape;
 mod signature;
 mod signing;
+mod together;
 mod upload;
 
 #[cfg(test)]

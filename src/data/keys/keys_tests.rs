@@ -74,14 +74,14 @@ async fn upload(engine: &Memory, ids: &[&'static str]) {
     let now = snapshot(engine).await;
     let mut change = UserChange::of(&*now, alice()).await.unwrap().unwrap();
     for id in ids {
-        put_one_time_key(&mut change, &pool(), key(id));
+        put_one_time_keys(&mut change, &pool(), std::iter::once(key(id)));
     }
     engine.commit(change.finish()).await.unwrap();
 }
 
 async fn oldest(engine: &Memory) -> Option<ClaimedKey> {
     let now = snapshot(engine).await;
-    let found = oldest_keys(&*now, &[&pool()], 1).await.unwrap();
+    let found = oldest_keys(&*now, &[(&pool(), None)], 1).await.unwrap();
     found[0].0.first().cloned()
 }
 

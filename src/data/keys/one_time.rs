@@ -67,8 +67,8 @@ pub enum OneTimeKeyState {
 /// A key that may be given away.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClaimedKey {
-    /// When it came: part of its key.
-    stamp: Stamp,
+    /// When it came, among those of its pool.
+    pub stamp: Stamp,
     /// The key.
     pub row: OneTimeKeyRow,
 }
@@ -118,19 +118,29 @@ pub async fn fallback_keys(
 }
 
 /// The oldest keys of each pool, in the order asked, and its fallback key; two round trips. At most
-/// [`belfry_kv::SCAN_MANY_RANGES_MAX`] pools.
+/// [`belfry_kv::SCAN_MANY_RANGES_MAX`] pools. Keys up to the stamp beside a pool are left out: who
+/// knows that they are gone saves the way over what is left of them in the database.
 pub async fn oldest_keys(
     snapshot: &dyn Snapshot,
-    pools: &[&KeyPool],
+    pools: &[(&KeyPool, Option<Stamp>)],
     limit_each: usize,
 ) -> Result<Vec<(Vec<ClaimedKey>, Seen<FallbackKeyRow>)>, ReadError> {
-    let ranges = pools.iter().map(|pool| ONE_TIME_KEY.prefix(&pool.key()));
+    let ranges = pools.iter().map(|(pool, gone)| {
+        let key = pool.key();
+        let mut range = ONE_TIME_KEY.prefix(&key);
+        if let Some(gone) = gone {
+            let (user, device, algorithm) = key;
+            let last = ONE_TIME_KEY.key(&(user, device, algorithm, *gone));
+            range.from = last.successor();
+        }
+        range
+    });
     let pages = ONE_TIME_KEY.scan_many(snapshot, ranges.collect(), limit_each);
     let pages = pages.await?;
     let mut batch = belfry_kv::Batch::new();
     let handles: Vec<_> = pools
         .iter()
-        .map(|pool| batch.get_seen(&FALLBACK_KEY, &pool.key()))
+        .map(|(pool, _)| batch.get_seen(&FALLBACK_KEY, &pool.key()))
         .collect();
     let mut got = batch.read(snapshot).await?;
     let mut found = Vec::new();
@@ -142,21 +152,32 @@ pub async fn oldest_keys(
     Ok(found)
 }
 
-/// Stores a key of one of the user's devices that [`known_keys`] found to be new on the change's
+/// Stores keys of one of the user's devices that [`known_keys`] found to be new on the change's
 /// snapshot.
-pub fn put_one_time_key(change: &mut UserChange, pool: &KeyPool, key: NewOneTimeKey<'_>) {
+pub fn put_one_time_keys<'a>(
+    change: &mut UserChange,
+    pool: &KeyPool,
+    keys: impl Iterator<Item = NewOneTimeKey<'a>>,
+) {
     let commit = &mut change.commit;
-    let row = OneTimeKeyRow {
-        key_id: key.key_id.into(),
-        json: key.json.into(),
-    };
-    ONE_TIME_KEY.append(commit, &pool.key(), &row);
-    let id = OneTimeKeyIdRow {
-        digest: digest(&[key.identity]),
-        claimed: false,
-    };
-    ONE_TIME_KEY_ID.put(commit, &pool.id(key.key_id), &id);
-    ONE_TIME_KEY_COUNT.add(commit, &pool.key(), 1);
+    let prefix = pool.key();
+    let mut count = 0;
+    for key in keys {
+        let row = OneTimeKeyRow {
+            key_id: key.key_id.into(),
+            json: key.json.into(),
+        };
+        ONE_TIME_KEY.append(commit, &prefix, &row);
+        let id = OneTimeKeyIdRow {
+            digest: digest(&[key.identity]),
+            claimed: false,
+        };
+        ONE_TIME_KEY_ID.put(commit, &pool.id(key.key_id), &id);
+        count += 1;
+    }
+    if count > 0 {
+        ONE_TIME_KEY_COUNT.add(commit, &prefix, count);
+    }
 }
 
 /// Gives a key away: the commit applies only if it is still there. Its ID is remembered until the

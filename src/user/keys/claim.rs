@@ -12,7 +12,7 @@ use std::{
 };
 
 use belfry_data::{
-    Commit, Seen,
+    Commit, Seen, Stamp,
     keys::{self as rows, ClaimedKey, FallbackKeyRow, KeyPool},
 };
 use belfry_policy::Action;
@@ -33,6 +33,8 @@ pub const CLAIMED_KEY_MEMORY: Duration = Duration::from_hours(7 * 24);
 const BATCH_MAX: usize = 1_000;
 /// Claims that wait.
 const WAITING_MAX: usize = 10_000;
+/// Pools of which it is remembered up to where their keys are gone.
+const PLACES_MAX: usize = 10_000;
 /// How often a claim is put into the line again whose commit was given up.
 const TURNS_MAX: usize = 8;
 
@@ -65,7 +67,30 @@ struct Job {
 pub(crate) struct ClaimDesk {
     line: Mutex<VecDeque<Job>>,
     /// Held by whoever serves.
-    turn: sync::Mutex<()>,
+    turn: sync::Mutex<Places>,
+}
+
+/// Up to where the keys of a pool were given away. Keys come behind all that were ever there, and
+/// the oldest goes first, so that nothing is before such a place: it only saves reading, and what
+/// is not known costs no more than that.
+#[derive(Default)]
+struct Places(BTreeMap<KeyPool, Stamp>);
+
+impl Places {
+    fn of(&self, pool: &KeyPool) -> Option<Stamp> {
+        self.0.get(pool).copied()
+    }
+
+    fn note(&mut self, pool: &KeyPool, stamp: Stamp) {
+        if let Some(place) = self.0.get_mut(pool) {
+            *place = stamp.max(*place);
+            return;
+        }
+        if self.0.len() >= PLACES_MAX {
+            self.0.clear();
+        }
+        self.0.insert(pool.clone(), stamp);
+    }
 }
 
 impl ClaimDesk {
@@ -161,24 +186,24 @@ impl Users {
                 line.push_back(Job { pools, answer });
             }
             loop {
-                let turn = desk.turn.lock().await;
+                let mut places = desk.turn.lock().await;
                 match told.try_recv() {
                     Ok(given) => return given,
                     // Whoever served was stopped in the middle: its keys are lost.
                     Err(oneshot::error::TryRecvError::Closed) => break,
                     Err(oneshot::error::TryRecvError::Empty) => {}
                 }
-                self.serve(desk.take()).await;
-                drop(turn);
+                self.serve(desk.take(), &mut places).await;
+                drop(places);
             }
         }
         Err(Fault::Busy)
     }
 
     /// Serves these jobs by one commit.
-    async fn serve(&self, jobs: Vec<Job>) {
+    async fn serve(&self, jobs: Vec<Job>, places: &mut Places) {
         let pools: Vec<_> = jobs.iter().flat_map(|job| &job.pools).cloned().collect();
-        let mut given = match self.give(&pools).await {
+        let mut given = match self.give(&pools, places).await {
             Ok(given) => given.into_iter(),
             Err(fault) => {
                 for job in jobs {
@@ -195,7 +220,11 @@ impl Users {
     }
 
     /// A key for each of these, the oldest first; in the order asked.
-    async fn give(&self, wanted: &[KeyPool]) -> Result<Vec<Option<Given>>, Fault> {
+    async fn give(
+        &self,
+        wanted: &[KeyPool],
+        places: &mut Places,
+    ) -> Result<Vec<Option<Given>>, Fault> {
         let mut demand: BTreeMap<&KeyPool, usize> = BTreeMap::new();
         for pool in wanted {
             *demand.entry(pool).or_default() += 1;
@@ -207,16 +236,23 @@ impl Users {
         let mut tries = Tries::default();
         loop {
             let snapshot = self.0.store.snapshot().await?;
-            let stock = rows::oldest_keys(&*snapshot, &pools, most).await?;
+            let asked: Vec<_> = pools.iter().map(|pool| (*pool, places.of(pool))).collect();
+            let stock = rows::oldest_keys(&*snapshot, &asked, most).await?;
             let mut stock: BTreeMap<_, _> = pools.iter().copied().zip(stock).collect();
             let mut commit = Commit::synced();
-            let mut given = Vec::new();
+            let (mut given, mut gone) = (Vec::new(), Vec::new());
             for pool in wanted {
-                let of_pool = stock.get_mut(pool);
-                given.push(of_pool.and_then(|stock| take_one(&mut commit, pool, stock, forget)));
+                let Some(stock) = stock.get_mut(pool) else {
+                    given.push(None);
+                    continue;
+                };
+                gone.extend(stock.0.first().map(|key| (pool, key.stamp)));
+                given.push(take_one(&mut commit, pool, stock, forget));
             }
             let idle = commit.writes.is_empty();
             if idle || self.0.store.commit(commit, &mut tries).await? {
+                gone.into_iter()
+                    .for_each(|(pool, stamp)| places.note(pool, stamp));
                 return Ok(given);
             }
         }

@@ -163,15 +163,14 @@ pub(super) async fn read(
     users: &[OwnedUserId],
 ) -> Result<Vec<Found>, ReadError> {
     let devices = rows::keyed_devices(snapshot, users).await?;
-    let signing = rows::cross_signing(snapshot, users).await?;
-    let pairs: Vec<(&UserId, &UserId)> = users
-        .iter()
+    let (signing, signer) = read_signing(snapshot, viewer, users).await?;
+    // Without cross-signing keys there is nothing to sign, or to sign with.
+    let signed = users.iter().zip(&signing);
+    let signed = signed.filter_map(|(user, signing)| signing.as_ref().map(|_| &**user));
+    let pairs: Vec<(&UserId, &UserId)> = signed
         .flat_map(|user| {
-            let viewer = match viewer {
-                KeyViewer::User(viewer) if viewer != user => Some((&**user, viewer)),
-                KeyViewer::User(_) | KeyViewer::Server => None,
-            };
-            std::iter::once((&**user, &**user)).chain(viewer)
+            let signer = signer.filter(|signer| *signer != user);
+            std::iter::once((user, user)).chain(signer.map(|signer| (user, signer)))
         })
         .collect();
     let signatures = rows::signatures_by(snapshot, &pairs).await?;
@@ -189,6 +188,23 @@ pub(super) async fn read(
             signatures: by_user.remove(&**user).unwrap_or_default(),
         })
         .collect())
+}
+
+/// The cross-signing keys of these users, and the viewer if they may have signed others' keys.
+async fn read_signing<'v>(
+    snapshot: &dyn Snapshot,
+    viewer: KeyViewer<'v>,
+    users: &[OwnedUserId],
+) -> Result<(Vec<Option<CrossSigningRow>>, Option<&'v UserId>), ReadError> {
+    let KeyViewer::User(viewer) = viewer else {
+        return Ok((rows::cross_signing(snapshot, users).await?, None));
+    };
+    let mut asked = users.to_vec();
+    asked.push(viewer.to_owned());
+    let mut signing = rows::cross_signing(snapshot, &asked).await?;
+    let own = signing.pop().flatten();
+    let signs = own.is_some_and(|row| row.user_signing.is_some());
+    Ok((signing, signs.then_some(viewer)))
 }
 
 impl Found {

@@ -24,8 +24,8 @@ pub const KEY_NAME_BYTES_MAX: usize = 255;
 pub const ALGORITHMS_MAX: usize = 20;
 
 const ED25519: &str = "ed25519:";
-/// The one-time keys that must be signed.
-const SIGNED: &str = "signed_curve25519";
+/// The one-time keys that must be signed if the device's key is known.
+pub(super) const SIGNED: &str = "signed_curve25519";
 
 type Signatures = BTreeMap<String, BTreeMap<String, String>>;
 
@@ -99,26 +99,15 @@ pub(super) fn stored_signer(json: &str, device: &str) -> Result<Signer, KeyError
     })
 }
 
-/// Checks a one-time or fallback key. It must be signed if its algorithm wants that and the
-/// device's key is known.
-pub(super) fn one_time_key<'a>(
-    name: &'a str,
-    json: &str,
-    user: &UserId,
-    signer: Option<&Signer>,
-) -> Result<OneTime<'a>, KeyError> {
+/// Checks a one-time or fallback key, but for its signature.
+pub(super) fn one_time_key<'a>(name: &'a str, json: &str) -> Result<OneTime<'a>, KeyError> {
     if json.len() > ONE_TIME_KEY_BYTES_MAX {
         return Err(KeyError::TooLarge("a one-time key", ONE_TIME_KEY_BYTES_MAX));
     }
     let (algorithm, key_id) = split_name(name)?;
     let identity = one_time_identity(json)?;
-    if algorithm == SIGNED {
-        if !json.trim_start().starts_with('{') {
-            return Err(KeyError::Shape(format!("{name} is not an object")));
-        }
-        if let Some(signer) = signer {
-            verify(json, user, signer)?;
-        }
+    if algorithm == SIGNED && !is_object(json) {
+        return Err(KeyError::Shape(format!("{name} is not an object")));
     }
     Ok(OneTime {
         algorithm,
@@ -129,16 +118,27 @@ pub(super) fn one_time_key<'a>(
 
 /// What makes two one-time keys the same: all but the signatures.
 pub(super) fn one_time_identity(json: &str) -> Result<String, KeyError> {
-    match parse("a one-time key", json)? {
-        Value::String(key) if !key.is_empty() => Ok(key),
-        Value::Object(object) => match object.get("key") {
-            Some(Value::String(key)) if !key.is_empty() => Ok(key.clone()),
-            _ => Err(KeyError::Shape("a one-time key lacks its key".to_owned())),
-        },
-        _ => Err(KeyError::Shape(
-            "a one-time key is neither a text nor an object".to_owned(),
-        )),
+    #[derive(Deserialize)]
+    struct Keyed {
+        #[serde(default)]
+        key: Value,
     }
+    let what = "a one-time key";
+    let (key, wrong) = if is_object(json) {
+        let Keyed { key } = parse(what, json)?;
+        (key, "a one-time key lacks its key")
+    } else {
+        let text = "a one-time key is neither a text nor an object";
+        (parse(what, json)?, text)
+    };
+    match key {
+        Value::String(key) if !key.is_empty() => Ok(key),
+        _ => Err(KeyError::Shape(wrong.to_owned())),
+    }
+}
+
+fn is_object(json: &str) -> bool {
+    json.trim_start().starts_with('{')
 }
 
 /// Checks a cross-signing key: of this user, for this use, one ed25519 key named by itself.

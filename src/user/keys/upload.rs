@@ -7,12 +7,14 @@ use belfry_data::{
     account::{self as accounts, UserChange},
     keys::{self as rows, FallbackKeyRow, KeyPool, NewOneTimeKey, OneTimeKeyState},
 };
+use belfry_env::Random;
 use belfry_policy::Action;
 use ruma_common::UserId;
 
 use super::{
     KeyError,
     shape::{self, ALGORITHMS_MAX, OneTime, Signer},
+    together::check_signed,
 };
 use crate::{Requester, Users, store::Tries};
 
@@ -49,7 +51,9 @@ impl Users {
             if accounts::device(&*snapshot, user, device).await?.is_none() {
                 return Err(KeyError::NoDevice);
             }
-            let changed = put_keys(&*snapshot, &mut change, device, upload, false).await?;
+            let random = &self.0.env.random;
+            let upload = (upload, false);
+            let changed = put_keys(&*snapshot, &mut change, device, upload, random).await?;
             if !changed || self.0.store.commit(change.finish(), &mut tries).await? {
                 break;
             }
@@ -65,8 +69,8 @@ pub(crate) async fn put_keys(
     snapshot: &dyn Snapshot,
     change: &mut UserChange,
     device: &str,
-    upload: &KeyUpload,
-    anew: bool,
+    (upload, anew): (&KeyUpload, bool),
+    random: &Random,
 ) -> Result<bool, KeyError> {
     let user = change.id().to_owned();
     let stored = rows::device_keys(snapshot, &user, device).await?;
@@ -78,7 +82,11 @@ pub(crate) async fn put_keys(
         Some(json) => Some(shape::device_keys(json, &user, device)?),
         None => before.clone(),
     };
-    let mut batch = Batch::parse(&user, device, upload, after.as_ref())?;
+    let mut batch = Batch::parse(&user, device, upload)?;
+    if let Some(signer) = &after {
+        check_signed(upload.one_time_keys.iter(), &user, signer, random)?;
+        check_signed(upload.fallback_keys.iter(), &user, signer, random)?;
+    }
     let replaced = before.is_some_and(|before| {
         let key = after.as_ref().map(|after| &after.key);
         key != Some(&before.key)
@@ -98,7 +106,7 @@ pub(crate) async fn put_keys(
     let replaced = replaced || anew;
     batch.keep_new(snapshot, replaced).await?;
     changed |= batch.put(change);
-    changed |= put_fallback(snapshot, change, device, (upload, after.as_ref()), replaced).await?;
+    changed |= put_fallback(snapshot, change, device, upload, replaced).await?;
     Ok(changed)
 }
 
@@ -127,19 +135,17 @@ struct Batch<'a> {
 }
 
 impl<'a> Batch<'a> {
-    fn parse(
-        user: &UserId,
-        device: &str,
-        upload: &'a KeyUpload,
-        signer: Option<&Signer>,
-    ) -> Result<Self, KeyError> {
+    fn parse(user: &UserId, device: &str, upload: &'a KeyUpload) -> Result<Self, KeyError> {
+        if upload.fallback_keys.len() > ALGORITHMS_MAX {
+            return Err(KeyError::TooMany("fallback keys", ALGORITHMS_MAX));
+        }
         if upload.one_time_keys.len() > ONE_TIME_KEYS_MAX {
             return Err(KeyError::TooMany("one-time keys", ONE_TIME_KEYS_MAX));
         }
         let mut pools = BTreeMap::new();
         let mut keys = Vec::new();
         for (name, json) in &upload.one_time_keys {
-            let key = shape::one_time_key(name, json, user, signer)?;
+            let key = shape::one_time_key(name, json)?;
             pools
                 .entry(key.algorithm)
                 .or_insert_with(|| pool(user, device, key.algorithm));
@@ -205,10 +211,14 @@ impl<'a> Batch<'a> {
     }
 
     fn put(&self, change: &mut UserChange) -> bool {
-        for (key, json) in &self.keys {
-            if let Some(pool) = self.pools.get(key.algorithm) {
-                rows::put_one_time_key(change, pool, Self::new_key(key, json));
-            }
+        for (algorithm, pool) in &self.pools {
+            let keys = self.keys.iter();
+            let keys = keys.filter(|(key, _)| key.algorithm == *algorithm);
+            rows::put_one_time_keys(
+                change,
+                pool,
+                keys.map(|(key, json)| Self::new_key(key, json)),
+            );
         }
         !self.keys.is_empty()
     }
@@ -219,14 +229,11 @@ async fn put_fallback(
     snapshot: &dyn Snapshot,
     change: &mut UserChange,
     device: &str,
-    (upload, signer): (&KeyUpload, Option<&Signer>),
+    upload: &KeyUpload,
     replaced: bool,
 ) -> Result<bool, KeyError> {
     if upload.fallback_keys.is_empty() {
         return Ok(false);
-    }
-    if upload.fallback_keys.len() > ALGORITHMS_MAX {
-        return Err(KeyError::TooMany("fallback keys", ALGORITHMS_MAX));
     }
     let user = change.id().to_owned();
     let stored = if replaced {
@@ -236,7 +243,7 @@ async fn put_fallback(
     };
     let mut changed = false;
     for (name, json) in &upload.fallback_keys {
-        let key = shape::one_time_key(name, json, &user, signer)?;
+        let key = shape::one_time_key(name, json)?;
         let known = stored.get(key.algorithm).is_some_and(|row| {
             let identity = shape::one_time_identity(&row.json);
             *row.key_id == *key.key_id && identity.as_ref() == Ok(&key.identity)
