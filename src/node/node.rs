@@ -117,6 +117,11 @@ impl Node {
         &self.api.users
     }
 
+    /// Acts over several rooms or accounts, for whoever administers the server.
+    pub fn flows(&self) -> &Flows {
+        &self.api.flows
+    }
+
     /// The database, open and this server's.
     pub fn database(&self) -> &Database {
         &self.database

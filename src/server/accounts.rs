@@ -318,7 +318,8 @@ pub(crate) async fn first_token(users: &Users) -> Result<Option<String>, Message
     made.map(Some).map_err(|error| token_refused(&error))
 }
 
-fn parse(users: &Users, name: &str) -> Result<ruma_common::OwnedUserId, Message> {
+/// The user ID that an operator names.
+pub(crate) fn parse(users: &Users, name: &str) -> Result<ruma_common::OwnedUserId, Message> {
     users
         .parse_name(name)
         .map_err(|error| refused(&error, name))

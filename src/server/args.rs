@@ -1,20 +1,25 @@
 //! The command line: which commands there are, and what was asked for.
 //!
-//! To add a command: a variant of [`Command`], an entry in [`ENTRIES`], its sentence `help-PATH` in
+//! To add a command: a variant of [`Command`], an entry in `args/entries.rs`, its sentence `help-PATH` in
 //! each `text/*.ftl`, and an arm where `main.rs` runs commands. It knows nothing of what they do.
+
+mod entries;
 
 use std::{ffi::OsString, path::PathBuf};
 
 use clap::{
-    Arg, ArgAction, ArgMatches,
+    Arg, ArgAction,
     builder::RangedU64ValueParser,
     error::{ContextKind, ErrorKind},
     value_parser,
 };
 
+use entries::{Argument, ENTRIES, Entry};
+
 use crate::{
-    accounts::{AccountRequest, Change},
+    accounts::AccountRequest,
     message::Message,
+    notices::NoticeRequest,
     text::{Language, Text},
 };
 
@@ -42,6 +47,8 @@ pub(crate) enum Command {
     Account(AccountRequest),
     /// The same, with a password on standard input.
     AccountWithPassword(AccountRequest),
+    /// Tell a user something in the server's name.
+    Notice(NoticeRequest),
     /// Make the key that signs events.
     KeyCreate,
     /// Show how the running server does.
@@ -70,210 +77,6 @@ pub(crate) enum Unrun {
     /// It makes no sense: say so.
     Wrong(Message),
 }
-
-/// An argument that some command takes besides the global ones.
-enum Argument {
-    /// `--json`
-    Json,
-    /// One path, required.
-    Folder,
-    /// One account, required.
-    Name,
-    /// One registration token, required.
-    Token,
-    /// `--after NAME`
-    After,
-    /// `--role ROLE`
-    Role,
-    /// `--password-stdin`
-    PasswordStdin,
-    /// `--erase`
-    Erase,
-    /// `--uses NUMBER`
-    Uses,
-    /// `--days NUMBER`
-    Days,
-}
-
-/// A command: its words, its arguments, its value.
-struct Entry {
-    path: &'static [&'static str],
-    arguments: &'static [Argument],
-    command: fn(&ArgMatches) -> Command,
-}
-
-static ENTRIES: &[Entry] = &[
-    Entry {
-        path: &["serve"],
-        arguments: &[],
-        command: |_| Command::Serve,
-    },
-    Entry {
-        path: &["status"],
-        arguments: &[Argument::Json],
-        command: |_| Command::Status,
-    },
-    Entry {
-        path: &["stop"],
-        arguments: &[],
-        command: |_| Command::Stop,
-    },
-    Entry {
-        path: &["config", "check"],
-        arguments: &[],
-        command: |_| Command::ConfigCheck,
-    },
-    Entry {
-        path: &["config", "default"],
-        arguments: &[],
-        command: |_| Command::ConfigDefault,
-    },
-    Entry {
-        path: &["db", "check"],
-        arguments: &[Argument::Json],
-        command: |_| Command::DbCheck,
-    },
-    Entry {
-        path: &["db", "stats"],
-        arguments: &[Argument::Json],
-        command: |_| Command::DbStats,
-    },
-    Entry {
-        path: &["db", "backup"],
-        arguments: &[Argument::Folder, Argument::Json],
-        command: |matches| Command::DbBackup(folder(matches)),
-    },
-    Entry {
-        path: &["db", "restore"],
-        arguments: &[Argument::Folder, Argument::Json],
-        command: |matches| Command::DbRestore(folder(matches)),
-    },
-    Entry {
-        path: &["user", "create"],
-        arguments: &[
-            Argument::Name,
-            Argument::Role,
-            Argument::PasswordStdin,
-            Argument::Json,
-        ],
-        command: |matches| {
-            with_password(
-                matches,
-                AccountRequest::Create {
-                    name: text_of(matches, "name"),
-                    role: matches.get_one("role").cloned(),
-                    password: None,
-                },
-            )
-        },
-    },
-    Entry {
-        path: &["user", "list"],
-        arguments: &[Argument::After, Argument::Json],
-        command: |matches| {
-            Command::Account(AccountRequest::List {
-                after: matches.get_one("after").cloned(),
-            })
-        },
-    },
-    Entry {
-        path: &["user", "reset-password"],
-        arguments: &[Argument::Name, Argument::PasswordStdin, Argument::Json],
-        command: |matches| {
-            with_password(
-                matches,
-                AccountRequest::ResetPassword {
-                    name: text_of(matches, "name"),
-                    password: None,
-                },
-            )
-        },
-    },
-    Entry {
-        path: &["user", "lock"],
-        arguments: &[Argument::Name, Argument::Json],
-        command: |matches| change(matches, Change::Lock),
-    },
-    Entry {
-        path: &["user", "suspend"],
-        arguments: &[Argument::Name, Argument::Json],
-        command: |matches| change(matches, Change::Suspend),
-    },
-    Entry {
-        path: &["user", "restore"],
-        arguments: &[Argument::Name, Argument::Json],
-        command: |matches| change(matches, Change::Restore),
-    },
-    Entry {
-        path: &["user", "logout"],
-        arguments: &[Argument::Name, Argument::Json],
-        command: |matches| change(matches, Change::Logout),
-    },
-    Entry {
-        path: &["user", "promote"],
-        arguments: &[Argument::Name, Argument::Json],
-        command: |matches| change(matches, Change::Promote),
-    },
-    Entry {
-        path: &["user", "demote"],
-        arguments: &[Argument::Name, Argument::Json],
-        command: |matches| change(matches, Change::Demote),
-    },
-    Entry {
-        path: &["user", "deactivate"],
-        arguments: &[Argument::Name, Argument::Erase, Argument::Json],
-        command: |matches| {
-            Command::Account(AccountRequest::Deactivate {
-                name: text_of(matches, "name"),
-                erase: matches.get_flag("erase"),
-            })
-        },
-    },
-    Entry {
-        path: &["registration-token", "create"],
-        arguments: &[
-            Argument::Uses,
-            Argument::Days,
-            Argument::Role,
-            Argument::Json,
-        ],
-        command: |matches| {
-            Command::Account(AccountRequest::CreateToken {
-                uses: matches.get_one("uses").copied(),
-                days: matches.get_one("days").copied(),
-                role: matches.get_one("role").cloned(),
-            })
-        },
-    },
-    Entry {
-        path: &["registration-token", "list"],
-        arguments: &[Argument::After, Argument::Json],
-        command: |matches| {
-            Command::Account(AccountRequest::ListTokens {
-                after: matches.get_one("after").cloned(),
-            })
-        },
-    },
-    Entry {
-        path: &["registration-token", "revoke"],
-        arguments: &[Argument::Token, Argument::Json],
-        command: |matches| {
-            Command::Account(AccountRequest::RevokeToken {
-                token: text_of(matches, "token"),
-            })
-        },
-    },
-    Entry {
-        path: &["key", "create"],
-        arguments: &[],
-        command: |_| Command::KeyCreate,
-    },
-    Entry {
-        path: &["version"],
-        arguments: &[],
-        command: |_| Command::Version,
-    },
-];
 
 /// The language asked for with `--lang`, needed before anything can be said about the rest.
 pub(crate) fn language(arguments: &[OsString]) -> Language {
@@ -396,6 +199,7 @@ impl Argument {
             Self::Folder => operand("folder", text).value_parser(value_parser!(PathBuf)),
             Self::Name => operand("name", text),
             Self::Token => operand("token", text),
+            Self::Text => operand("text", text),
             Self::After => option("after", "help-name-name", text),
             Self::Role => option("role", "help-role-name", text),
             Self::Uses => option("uses", "help-number-name", text).value_parser(positive()),
@@ -430,29 +234,6 @@ fn operand(name: &'static str, text: &Text) -> Arg {
                 .unwrap_or_default(),
         )
         .help_heading(text.plain("help-arguments"))
-}
-
-fn change(matches: &ArgMatches, change: Change) -> Command {
-    let name = text_of(matches, "name");
-    Command::Account(AccountRequest::Change { name, change })
-}
-
-fn with_password(matches: &ArgMatches, request: AccountRequest) -> Command {
-    if matches.get_flag("password-stdin") {
-        Command::AccountWithPassword(request)
-    } else {
-        Command::Account(request)
-    }
-}
-
-fn text_of(matches: &ArgMatches, name: &str) -> String {
-    // The tree requires it.
-    matches.get_one(name).cloned().unwrap_or_default()
-}
-
-fn folder(matches: &ArgMatches) -> PathBuf {
-    // The tree requires it.
-    matches.get_one("folder").cloned().unwrap_or_default()
 }
 
 /// The error in the catalogue's words.

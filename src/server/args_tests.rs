@@ -1,6 +1,7 @@
 //! What is understood, and that what is not is explained in each language.
 
 use super::*;
+use crate::accounts::AccountRequest;
 
 fn parse_words(line: &str, language: Language) -> Result<Invocation, Unrun> {
     let words: Vec<OsString> = line.split(' ').map(OsString::from).collect();
@@ -69,8 +70,14 @@ fn every_entry_is_reached_by_its_words() {
             .arguments
             .iter()
             .any(|kind| matches!(kind, Argument::Folder | Argument::Name | Argument::Token));
+        let says = |kind: &Argument| matches!(kind, Argument::Text);
         let operand = if needs_operand { " here" } else { "" };
-        let line = format!("belfry {}{operand}", entry.path.join(" "));
+        let text = if entry.arguments.iter().any(says) {
+            " words"
+        } else {
+            ""
+        };
+        let line = format!("belfry {}{operand}{text}", entry.path.join(" "));
         assert!(parse_words(&line, Language::English).is_ok(), "{line}");
     }
 }
@@ -141,4 +148,16 @@ fn a_password_is_never_taken_from_the_command_line() {
     let asked = asked.unwrap().command;
     assert_eq!(asked, Command::AccountWithPassword(request));
     assert!(wrong("belfry user create ada --password x").contains("--password"));
+}
+
+#[test]
+fn a_notice_has_somebody_and_a_text() {
+    let asked = parse_words("belfry notice send ada hello", Language::English);
+    let request = NoticeRequest {
+        name: "ada".to_owned(),
+        text: "hello".to_owned(),
+    };
+    assert_eq!(asked.unwrap().command, Command::Notice(request));
+    assert!(wrong("belfry notice send ada").contains("<TEXT>"));
+    assert!(wrong("belfry notice").contains("command is missing"));
 }

@@ -82,6 +82,7 @@ fn run_configured(invocation: &Invocation, config: &Config, text: &Text) -> Resu
             let request = with_password(request.clone(), &mut io::stdin().lock())?;
             ask_or_open(config, Request::Account(request))?
         }
+        Command::Notice(request) => ask_running(config, &Request::Notice(request.clone()))?,
         Command::DbRestore(backup) => restore(config, backup)?,
         // Done without a configuration.
         Command::Version | Command::ConfigDefault => return Ok(Exit::Clean),
@@ -160,7 +161,7 @@ fn ask_or_open(config: &Config, request: Request) -> Result<Answer, Message> {
             answer
         }),
         Request::Account(request) => act_alone(config, &runtime, request),
-        Request::Status | Request::Stop => {
+        Request::Status | Request::Stop | Request::Notice(_) => {
             let folder = config.general.data_folder.as_path();
             Err(Message::new("not-running").with("folder", folder))
         }

@@ -16,6 +16,7 @@ mod federation;
 mod listen;
 mod media_folder;
 mod message;
+mod notices;
 mod open_files;
 mod operation;
 mod options;

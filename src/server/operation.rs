@@ -9,12 +9,15 @@ use std::{path::PathBuf, sync::Arc};
 use belfry_env::{Env, Moment};
 use serde::{Deserialize, Serialize};
 
+use belfry_flow::Flows;
+use belfry_node::Node;
 use belfry_user::Users;
 
 use crate::{
     accounts::{self, AccountAnswer, AccountRequest},
     database::Database,
     message::Message,
+    notices::{self, NoticeRequest, Noticed},
 };
 
 /// What is asked.
@@ -29,6 +32,8 @@ pub(crate) enum Request {
     Db(DbRequest),
     /// Something of accounts.
     Account(AccountRequest),
+    /// Tell a user something in the server's name.
+    Notice(NoticeRequest),
 }
 
 /// What is asked of the database, by the running server or by a command that has opened it.
@@ -55,6 +60,7 @@ pub(crate) enum Answer {
     /// Where the database is now.
     Restored(PathBuf),
     Account(AccountAnswer),
+    Notice(Noticed),
 }
 
 /// How the server does.
@@ -154,18 +160,20 @@ pub(crate) struct Operations {
     env: Env,
     database: Arc<Database>,
     users: Users,
+    flows: Flows,
     facts: Arc<Facts>,
     started: Moment,
 }
 
 impl Operations {
     /// Counts the uptime from now.
-    pub(crate) fn new(env: Env, database: Arc<Database>, users: Users, facts: Facts) -> Self {
+    pub(crate) fn new(env: Env, database: Arc<Database>, node: &Node, facts: Facts) -> Self {
         Self {
             started: env.clock.now(),
             env,
             database,
-            users,
+            users: node.users().clone(),
+            flows: node.flows().clone(),
             facts: Arc::new(facts),
         }
     }
@@ -182,6 +190,10 @@ impl Operations {
             Request::Account(request) => {
                 let done = accounts::perform(&self.users, &self.env.random, request);
                 done.await.map(Answer::Account)
+            }
+            Request::Notice(request) => {
+                let done = notices::perform(&self.users, &self.flows, request);
+                done.await.map(Answer::Notice)
             }
         }
     }

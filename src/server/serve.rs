@@ -131,10 +131,7 @@ impl Server {
         );
         let places = usize::try_from(files.connections).unwrap_or(usize::MAX);
         Ok(Self {
-            operations: {
-                let users = node.users().clone();
-                Operations::new(env.clone(), Arc::clone(&database), users, facts)
-            },
+            operations: Operations::new(env.clone(), Arc::clone(&database), &node, facts),
             node,
             greeting,
             database,

@@ -25,6 +25,9 @@ pub(crate) fn in_words(answer: &Answer, text: &Text) -> String {
             text.say(&Message::new("restored").with("folder", folder.as_path()))
         }
         Answer::Account(answer) => accounts::in_words(answer, text),
+        Answer::Notice(noticed) => {
+            text.say(&Message::new("notice-sent").with("name", noticed.user_id.as_str()))
+        }
     }
 }
 

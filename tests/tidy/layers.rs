@@ -89,8 +89,8 @@ pub(crate) const LAYERS: &[Layer] = &[
         7,
         "server",
         &[
-            "api", "blob", "data", "env", "event", "kv", "kv-rocks", "media", "node", "policy",
-            "remote", "user",
+            "api", "blob", "data", "env", "event", "flow", "kv", "kv-rocks", "media", "node",
+            "policy", "remote", "user",
         ],
         &[],
     ),
@@ -100,7 +100,7 @@ pub(crate) const LAYERS: &[Layer] = &[
         may: &[
             "api", "blob", "data", "env", "event", "kv", "media", "node", "policy", "room", "user",
         ],
-        dev: &["kv-rocks", "server"],
+        dev: &["kv-rocks", "remote", "server"],
     },
 ];
 

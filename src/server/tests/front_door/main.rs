@@ -14,6 +14,8 @@ mod http;
 #[cfg(test)]
 mod life;
 #[cfg(test)]
+mod notices;
+#[cfg(test)]
 mod process;
 #[cfg(test)]
 mod rows;
