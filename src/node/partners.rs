@@ -12,4 +12,5 @@ mod sharing_tests;
 mod simulation;
 mod simulation_tests;
 mod talk;
+mod trace;
 mod world;

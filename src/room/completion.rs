@@ -15,6 +15,7 @@ use crate::fetch::{Fetch, FetchError};
 use crate::inbound::Inbound;
 use crate::peers::PeerError;
 use crate::pool::Pool;
+use crate::rest::Cause;
 
 /// Events looked up at once.
 const LOOKED_UP_AT_ONCE: usize = 500;
@@ -109,6 +110,7 @@ impl Inbound {
             return Err(FetchError::Lacking("enough was fetched in this round"));
         }
         let mut last = FetchError::Lacking("no other server is in the room");
+        let mut unreached = None;
         for server in &sources {
             let fetch = self.fetch(pool, server);
             let supplied = if lack.cites {
@@ -124,10 +126,16 @@ impl Inbound {
                     return Ok(());
                 }
                 Err(FetchError::Room(error)) => return Err(error.into()),
+                // What the likeliest would have said is not known.
+                Err(error)
+                    if error.cause() == Cause::Hindered && sources.first() == Some(server) =>
+                {
+                    unreached = Some(error);
+                }
                 Err(error) => last = error,
             }
         }
-        Err(last)
+        Err(unreached.unwrap_or(last))
     }
 
     /// Adds what leads to the event, from the first server that has any of it. Some have forgotten

@@ -28,6 +28,7 @@ struct Lines {
     rooms: BTreeMap<OwnedServerName, Rooms>,
     /// Calls that are not answered.
     down: BTreeSet<&'static str>,
+    refused: BTreeSet<&'static str>,
     calls: Vec<&'static str>,
     tamper: Option<Tamper>,
 }
@@ -40,8 +41,15 @@ impl Net {
         self.0.lock().unwrap().down.insert(call);
     }
 
+    /// Answers to the call are errors: whoever is asked does not have it.
+    pub(crate) fn refuse(&self, call: &'static str) {
+        self.0.lock().unwrap().refused.insert(call);
+    }
+
     pub(crate) fn up(&self) {
-        self.0.lock().unwrap().down.clear();
+        let mut lines = self.0.lock().unwrap();
+        lines.down.clear();
+        lines.refused.clear();
     }
 
     pub(crate) fn tamper(&self, tamper: impl Fn(&str) -> String + Send + Sync + 'static) {
@@ -58,6 +66,9 @@ impl Net {
         let gone = || PeerError::Unreachable(format!("{server} is away"));
         if lines.down.contains(call) || lines.down.contains("all") {
             return Err(gone());
+        }
+        if lines.refused.contains(call) {
+            return Err(error(RoomError::UnknownEvent));
         }
         lines.rooms.get(server).cloned().ok_or_else(gone)
     }

@@ -17,6 +17,7 @@ use crate::beginning::beginning;
 use crate::error::RoomError;
 use crate::outliers::{Outliers, store_outliers, store_state, stored};
 use crate::peers::{MISSING_EVENTS_MAX, MissingEvents, PeerAnswer, PeerError, StateEvents};
+use crate::rest::Cause;
 use crate::rooms::Shared;
 use crate::verification::verify_all;
 
@@ -42,8 +43,20 @@ pub(crate) enum FetchError {
     Peer(#[from] PeerError),
     #[error("{0}")]
     Lacking(&'static str),
+    #[error("what leads to it waits, or who has it cannot be asked now")]
+    Hindered,
     #[error(transparent)]
     Room(#[from] RoomError),
+}
+
+impl FetchError {
+    /// What it says of the event that goes without.
+    pub(crate) const fn cause(&self) -> Cause {
+        match self {
+            Self::Peer(PeerError::Unreachable(_)) | Self::Hindered => Cause::Hindered,
+            Self::Peer(_) | Self::Lacking(_) | Self::Room(_) => Cause::Lacking,
+        }
+    }
 }
 
 /// Fetches for one room from one server.

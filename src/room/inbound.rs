@@ -22,7 +22,7 @@ use crate::fetch::FetchError;
 use crate::planner::rules_of;
 use crate::policy_server::ASKS_MAX;
 use crate::pool::{Pool, Waiting, deliver};
-use crate::rest::Resting;
+use crate::rest::{Cause, Resting};
 use crate::rooms::Shared;
 use crate::verification::verify_all;
 
@@ -176,6 +176,7 @@ impl Inbound {
             extremities: head.extremities,
             events: BTreeMap::new(),
             dropped,
+            hindered: BTreeSet::new(),
             fetches: 0,
             answers: 0,
         };
@@ -190,7 +191,7 @@ impl Inbound {
                     pool.add(Arc::clone(pdu), Some(staged), origin);
                 }
                 _ if verified.unvouched.contains(&staged.hash) => {
-                    self.hold_back(staged, "no key vouches for it");
+                    self.hold_back(staged, Cause::Lacking, "no key vouches for it");
                 }
                 _ => pool.dropped.push(staged),
             }
@@ -199,11 +200,11 @@ impl Inbound {
     }
 
     /// Lets an event rest, or drops it if it has rested often enough.
-    fn hold_back(&mut self, staged: StagedEvent, reason: &str) {
+    fn hold_back(&mut self, staged: StagedEvent, cause: Cause, reason: &str) {
         let now = self.shared.env.clock.now();
         let (hash, room_id) = (staged.hash, &self.room_id);
         let rests = match <&ServerName>::try_from(&*staged.row.origin) {
-            Ok(origin) => self.resting.add(hash, origin, now),
+            Ok(origin) => self.resting.add(hash, (origin, cause), now),
             Err(_) => false,
         };
         if rests {
@@ -232,7 +233,9 @@ impl Inbound {
                     pool.events.remove(&hash);
                     continue;
                 }
-                Err(FetchError::Lacking("an event before it waits"))
+                Err(FetchError::Hindered)
+            } else if lack.follows.iter().any(|prev| pool.hindered.contains(prev)) {
+                Err(FetchError::Hindered)
             } else {
                 self.supply(pool, hash, lack).await
             };
@@ -240,12 +243,15 @@ impl Inbound {
                 Ok(()) => {}
                 Err(FetchError::Room(error)) => return Err(error),
                 Err(error) => {
+                    if error.cause() == Cause::Hindered {
+                        pool.hindered.insert(hash);
+                    }
                     if let Some(Waiting {
                         staged: Some(staged),
                         ..
                     }) = pool.events.remove(&hash)
                     {
-                        self.hold_back(staged, &error.to_string());
+                        self.hold_back(staged, error.cause(), &error.to_string());
                     }
                 }
             }
@@ -324,12 +330,13 @@ impl Inbound {
                 tracing::debug!(room_id = %self.room_id, ?acceptance, reason, "an event failed");
             }
             (Fate::Waits(_), Some(staged)) => {
-                self.hold_back(staged, "events that it refers to are missing");
+                let reason = "events that it refers to are missing";
+                self.hold_back(staged, Cause::Lacking, reason);
             }
             (Fate::Stuck(reason), staged) => {
                 self.flag(&reason).await?;
                 if let Some(staged) = staged {
-                    self.hold_back(staged, &reason);
+                    self.hold_back(staged, Cause::Hindered, &reason);
                 }
             }
             (Fate::Judged(..) | Fate::Known(_) | Fate::Waits(_), _) => {}

@@ -51,11 +51,18 @@ impl Rooms {
             change.act,
             MemberAct::Join | MemberAct::Leave | MemberAct::Knock
         );
-        if !moves || self.is_resident(room_id).await? {
-            return self
-                .append_as(rules, account, room_id, append)
-                .await
-                .map(drop);
+        if change.act == MemberAct::Leave {
+            permit(rules, account, room_id, &append.change)?;
+        }
+        let resident = match self.is_resident(room_id).await {
+            Err(error) => return self.give_up(room_id, &change, error).await,
+            Ok(resident) => resident,
+        };
+        if !moves || resident {
+            return match self.append_as(rules, account, room_id, append).await {
+                Err(error) => self.give_up(room_id, &change, error).await,
+                Ok(_) => Ok(()),
+            };
         }
         permit(rules, account, room_id, &append.change)?;
         let remote = Remote {
@@ -73,6 +80,21 @@ impl Rooms {
             MemberAct::Knock => self.knock_remote(&remote).await.map(drop),
             _ => self.leave_remote(&remote).await,
         }
+    }
+
+    /// A damaged room lets its users go, if it cannot do anything else for them.
+    async fn give_up(
+        &self,
+        room_id: &RoomId,
+        change: &Membership,
+        error: RoomError,
+    ) -> Result<(), RoomError> {
+        if change.act != MemberAct::Leave || !matches!(error, RoomError::Fault(_)) {
+            return Err(error);
+        }
+        let user = &change.target;
+        tracing::warn!(%room_id, %user, %error, "a damaged room is left, and is not told");
+        self.0.abandon(room_id, change).await
     }
 
     /// Whether this server is in the room.

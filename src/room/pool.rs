@@ -36,6 +36,9 @@ pub(crate) struct Pool {
     pub(crate) extremities: Vec<EventHash>,
     pub(crate) events: BTreeMap<EventHash, Waiting>,
     pub(crate) dropped: Vec<StagedEvent>,
+    /// Events taken off because who would have what they need could not be asked, and those that
+    /// follow them: what leads to these is there to be had, but not now.
+    pub(crate) hindered: BTreeSet<EventHash>,
     pub(crate) fetches: usize,
     pub(crate) answers: usize,
 }

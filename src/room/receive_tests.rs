@@ -123,7 +123,7 @@ async fn a_gap_that_nobody_fills_is_bridged_by_the_state_and_filled_later() {
     one.set(&room, "m.room.topic", &json!({"topic": "new"}))
         .await;
     let last = one.say(&room, "last").await;
-    net.down("missing_events");
+    net.refuse("missing_events");
     one.send(&other, &room, &[last]).await;
     assert_eq!(other.bodies(&room).await, ["last"]);
     other.assert_clean().await;
@@ -371,6 +371,27 @@ async fn forks_beyond_the_limit_are_merged() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn forks_that_nobody_here_may_merge_are_taken_in_all_the_same() {
+    let (_, one, other, room) = pair(RoomVersionId::V11).await;
+    let levels = json!({"users": {one.user.as_str(): 100}, "events_default": 50});
+    let levels = one.set(&room, "m.room.power_levels", &levels).await;
+    one.send(&other, &room, &[levels]).await;
+    let mut pdus = Vec::new();
+    for number in 0..45 {
+        let content = json!({"body": number.to_string(), "msgtype": "m.text"});
+        pdus.push(raw(&one
+            .forge(&one, &room, "m.room.message", None, &content)
+            .await));
+    }
+    other.take(&one.name, pdus).await;
+    assert_eq!(other.bodies(&room).await.len(), 45);
+    let head = other.head(&room).await.unwrap();
+    assert_eq!(head.extremities.len(), belfry_data::EXTREMITIES_MAX);
+    assert_eq!(head.state, one.head(&room).await.unwrap().state);
+    other.assert_clean().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_redaction_applies_whether_it_comes_before_or_after() {
     for redaction_first in [false, true] {
         let (net, one, other, room) = pair(RoomVersionId::V11).await;
@@ -386,7 +407,7 @@ async fn a_redaction_applies_whether_it_comes_before_or_after() {
             .await;
         let redaction = sent.unwrap().hash;
         if redaction_first {
-            net.down("missing_events");
+            net.refuse("missing_events");
             one.send(&other, &room, &[redaction]).await;
             net.up();
             assert!(other.event(&room, redaction).await.is_some());

@@ -14,9 +14,21 @@ use ruma_common::{OwnedServerName, ServerName};
 const REST_FIRST: Duration = Duration::from_secs(15);
 /// How long it rests at most.
 const REST_MAX: Duration = Duration::from_mins(30);
-/// How often it rests before it is dropped: some four hours in all. If a later event refers to it,
-/// it is asked for again then.
+/// How often it rests before it is dropped, some four hours in all, if others were asked and did not
+/// have what it needs. If a later event refers to it, it is asked for again then.
 const RESTS_MAX: u32 = 14;
+/// How often in any case: some two weeks in all.
+const WAITS_MAX: u32 = 700;
+
+/// Why an event rests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cause {
+    /// Others were asked and did not have what it needs.
+    Lacking,
+    /// What is in its way says nothing of the event: who would have what it needs could not be asked,
+    /// or the room takes in no more for now.
+    Hindered,
+}
 
 /// An event that rests.
 #[derive(Debug, Clone)]
@@ -25,6 +37,8 @@ struct Rest {
     since: Moment,
     until: Moment,
     times: u32,
+    /// Of these times, how often others were asked.
+    answered: u32,
 }
 
 /// See the module.
@@ -33,14 +47,21 @@ pub(crate) struct Resting(BTreeMap<EventHash, Rest>);
 
 impl Resting {
     /// Has an event rest; `false` if it has rested often enough.
-    pub(crate) fn add(&mut self, hash: EventHash, origin: &ServerName, now: Moment) -> bool {
+    pub(crate) fn add(
+        &mut self,
+        hash: EventHash,
+        (origin, cause): (&ServerName, Cause),
+        now: Moment,
+    ) -> bool {
         let rest = self.0.entry(hash).or_insert_with(|| Rest {
             origin: origin.to_owned(),
             since: now,
             until: now,
             times: 0,
+            answered: 0,
         });
-        if rest.times >= RESTS_MAX {
+        rest.answered += u32::from(cause == Cause::Lacking);
+        if rest.answered > RESTS_MAX || rest.times >= WAITS_MAX {
             self.0.remove(&hash);
             return false;
         }
@@ -58,6 +79,7 @@ impl Resting {
         };
         let rest = Rest {
             times: self.0.get(&hash).map_or(0, |own| own.times),
+            answered: self.0.get(&hash).map_or(0, |own| own.answered),
             ..rest.clone()
         };
         self.0.insert(hash, rest);
@@ -106,7 +128,7 @@ mod tests {
     #[test]
     fn rests_grow_up_to_a_limit_and_end() {
         let (mut resting, now) = (Resting::default(), Moment::default());
-        let origin = server_name!("b");
+        let origin = (server_name!("b"), Cause::Lacking);
         assert!(resting.add(hash(1), origin, now));
         assert_eq!(resting.first(), Some(now + REST_FIRST));
         for _ in 1..RESTS_MAX {
@@ -118,10 +140,20 @@ mod tests {
     }
 
     #[test]
+    fn who_cannot_be_asked_is_waited_for() {
+        let (mut resting, now) = (Resting::default(), Moment::default());
+        let unreached = (server_name!("b"), Cause::Hindered);
+        for _ in 0..WAITS_MAX {
+            assert!(resting.add(hash(1), unreached, now));
+        }
+        assert!(!resting.add(hash(1), unreached, now));
+    }
+
+    #[test]
     fn an_event_rests_with_the_one_before_it_and_wakes_with_its_server() {
         let (mut resting, now) = (Resting::default(), Moment::default());
         for _ in 0..5 {
-            assert!(resting.add(hash(1), server_name!("b"), now));
+            assert!(resting.add(hash(1), (server_name!("b"), Cause::Lacking), now));
         }
         assert!(resting.follow(hash(2), hash(1), now));
         assert!(!resting.follow(hash(2), hash(3), now));

@@ -13,6 +13,7 @@ use ruma_common::{OwnedUserId, RoomId, RoomVersionId, UserId};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::change::Membership;
 use crate::error::RoomError;
 use crate::job::timestamp;
 use crate::remote_join::Remote;
@@ -123,26 +124,73 @@ impl Shared {
             .await
     }
 
+    /// The user leaves a room that is too damaged to take a departure: they are rid of it here, and
+    /// nobody else hears of it. Nothing of the room is read but what it is said to be.
+    pub(crate) async fn abandon(
+        &self,
+        room_id: &RoomId,
+        change: &Membership,
+    ) -> Result<(), RoomError> {
+        let user = &*change.target;
+        let snapshot = self.engine.snapshot().await?;
+        let stay = user_room(&*snapshot, user, room_id).await?;
+        let (_, stay) = stay.ok_or(RoomError::UnknownRoom)?;
+        if matches!(stay.membership, Is::Leave | Is::Ban) {
+            return Ok(());
+        }
+        let head = RoomReader::new(&*snapshot, room_id).head().await;
+        let named = head.ok().flatten();
+        let named = named.and_then(|head| rules_named(&head.room_version).ok());
+        // Only the user's own clients are told, to whom versions are all the same.
+        let rules = match named {
+            Some(rules) => rules,
+            None if room_id.as_str().contains(':') => rules_named("11")?,
+            None => rules_named("12")?,
+        };
+        let left = self.last_event((room_id, rules), change, (stay.event, 0))?;
+        let row = InviteRow {
+            room_version: rules.version().as_str().into(),
+            event: left.json().into(),
+            state: Vec::new(),
+        };
+        // Nothing to check: whatever the room may still say of the user comes after this, and counts.
+        let mut commit = Commit::synced();
+        put_invite(&mut commit, user, room_id, Is::Leave, left.hash(), &row);
+        self.engine.commit(commit).await?;
+        Ok(())
+    }
+
     /// The event by which somebody turns down what the row says, as this server tells its clients.
     fn departure(&self, remote: &Remote, row: &InviteRow) -> Result<Pdu, RoomError> {
         let rules = rules_named(&row.room_version)?;
         let inbound = Inbound::parse(rules, row.event.as_bytes())
             .map_err(|error| RoomError::Fault(error.to_string()))?;
         let before = inbound.unverified();
-        let mut content = remote.change.content();
+        let before = (before.hash(), before.depth());
+        self.last_event((&remote.room_id, rules), &remote.change, before)
+    }
+
+    /// A departure that follows an event of this hash and depth.
+    fn last_event(
+        &self,
+        (room_id, rules): (&RoomId, &'static RoomRules),
+        change: &Membership,
+        (before, depth): (EventHash, i64),
+    ) -> Result<Pdu, RoomError> {
+        let mut content = change.content();
         content.insert("membership".to_owned(), "leave".into());
-        let user = &remote.change.target;
+        let user = &change.target;
         let draft = Draft {
             rules,
-            room_id: Some(&remote.room_id),
+            room_id: Some(room_id),
             sender: user,
             event_type: "m.room.member",
             state_key: Some(user.as_str()),
             content: &serde_json::Value::Object(content).to_string(),
             redacts: None,
-            prev_events: &[before.hash()],
-            auth_events: &[before.hash()],
-            depth: before.depth().saturating_add(1),
+            prev_events: &[before],
+            auth_events: &[before],
+            depth: depth.saturating_add(1),
             origin_server_ts: timestamp(self.env.clock.wall_ms()),
         };
         Ok(draft.sign(&self.identity.server_name, &self.identity.key)?)

@@ -9,7 +9,8 @@ use crate::{
     state::{Path, Root},
 };
 
-/// Most forward extremities of a head. The worker merges them long before.
+/// Most forward extremities of a head. The worker merges them long before, if a user of this server
+/// may send; if none may, it leaves out what changes nothing of the state.
 pub const EXTREMITIES_MAX: usize = 32;
 
 /// Where a room stands. Every commit that depends on the room checks that this row is as it was
@@ -21,7 +22,8 @@ pub struct RoomHead {
     /// How often the head was written: no two heads of a room are equal, so that a check never
     /// takes a later head for an earlier one.
     pub sequence: u64,
-    /// Accepted events that no accepted event refers to; sorted, at most [`EXTREMITIES_MAX`].
+    /// Accepted events that no accepted event refers to, all of them unless there are more than
+    /// [`EXTREMITIES_MAX`]; sorted.
     pub extremities: Vec<EventHash>,
     /// The greatest depth of the extremities.
     pub depth: i64,

@@ -7,14 +7,14 @@ use belfry_api::{
     edge::Peer,
     rate::{Limit, RateOptions},
 };
-use belfry_data::Engine;
+use belfry_data::{Engine, RoomReader};
 use belfry_env::{Env, SimulatedWall};
-use belfry_event::SigningKey;
+use belfry_event::{EventHash, SigningKey};
 use belfry_kv::{Direction, Memory, Range};
 use belfry_remote::{RemoteOptions, SenderOptions};
 use belfry_user::{NewAccount, NewDevice};
 use http::{Request, StatusCode, header};
-use ruma_common::{OwnedServerName, OwnedUserId};
+use ruma_common::{EventId, OwnedServerName, OwnedUserId, RoomId};
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
@@ -238,6 +238,24 @@ impl Member {
         let answer = self.get("GET", &path, json!({})).await;
         self.since = Some(answer["next_batch"].as_str().unwrap().to_owned());
         answer
+    }
+
+    /// What is stored of an event, in words.
+    pub(super) async fn standing(&self, room: &str, event_id: &str) -> String {
+        let (room, event_id) = (
+            RoomId::parse(room).unwrap(),
+            EventId::parse(event_id).unwrap(),
+        );
+        let hash = EventHash::from_any_event_id(&event_id).unwrap();
+        let snapshot = self.engine.snapshot().await.unwrap();
+        let reader = RoomReader::new(&*snapshot, &room);
+        let staged = reader.are_staged(&[hash]).await.unwrap()[0];
+        match reader.event(hash).await.unwrap() {
+            Some(event) if event.row.is_outlier() => "an outlier".to_owned(),
+            Some(event) => format!("{:?}, {:?}", event.row.acceptance, event.stamp),
+            None if staged => "staged".to_owned(),
+            None => "not stored".to_owned(),
+        }
     }
 
     /// How many rows the table has.

@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use super::{
     member::RETRY_MAX,
     net::Weather,
+    trace::Trace,
     world::{World, shared_room},
 };
 
@@ -33,50 +34,53 @@ struct Run {
     world: World,
     random: Random,
     room: String,
-    /// Events that somebody was told are sent, and who that is. Of whoever leaves, none: where the
-    /// departure is known before them, they fail softly.
-    acked: BTreeMap<String, usize>,
+    /// Events that somebody was told are sent.
+    acked: BTreeSet<String>,
     /// What each user's client was shown.
     seen: Vec<BTreeSet<String>>,
     /// Who is not in the room now.
     out: BTreeSet<usize>,
     said: u64,
     tally: Tally,
+    traced: bool,
     trace: Vec<String>,
 }
 
-/// Runs a seed in a runtime of its own.
+/// Runs a seed in a runtime of its own. If it is `traced`, everything is told as it happens.
 ///
 /// # Errors
 /// What did not hold, with the end of the trace.
-pub(super) fn run(seed: u64) -> Result<Tally, String> {
+pub(super) fn run(seed: u64, traced: bool) -> Result<Tally, String> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
         .build()
         .unwrap();
-    runtime.block_on(Run::of(seed))
+    runtime.block_on(Run::of(seed, traced))
 }
 
 impl Run {
-    async fn of(seed: u64) -> Result<Tally, String> {
+    async fn of(seed: u64, traced: bool) -> Result<Tally, String> {
         let random = Random::seeded(seed ^ 0x5eed);
         let skew = || i64::try_from(random.below(SKEW_MAX_MS)).unwrap();
         let world = World::seeded(seed, [skew(), skew(), -skew()]).await;
         let version = VERSIONS[pick(&random, VERSIONS.len())];
         let room = shared_room(&world, version).await;
+        let trace = traced.then(|| tracing::subscriber::set_default(Trace(world.clock.clone())));
         let mut run = Self {
             world,
             random,
             room,
-            acked: BTreeMap::new(),
+            acked: BTreeSet::new(),
             seen: vec![BTreeSet::new(); 3],
             out: BTreeSet::new(),
             said: 0,
             tally: Tally::new(),
+            traced,
             trace: Vec::new(),
         };
         let outcome = run.all().await;
+        drop(trace);
         let tail = run.trace.len().saturating_sub(TAIL_LINES);
         let told = run.trace[tail..].join("\n");
         run.world.stop().await;
@@ -118,6 +122,9 @@ impl Run {
         let at = self.world.clock.now().since(belfry_env::Moment::default());
         let mut line = format!("{:>10.3} {what}", at.as_secs_f64());
         write!(line, " {more}").unwrap();
+        if self.traced {
+            eprintln!("{line}");
+        }
         self.trace.push(line);
     }
 
@@ -208,7 +215,6 @@ impl Run {
         let (status, answer) = member.ask("POST", &path, json!({})).await;
         assert_eq!(status, StatusCode::OK, "{answer}");
         self.out.insert(number);
-        self.acked.retain(|_, sender| *sender != number);
         self.note("leave", &number.to_string());
     }
 
@@ -219,7 +225,7 @@ impl Run {
             return false;
         }
         let event_id = answer["event_id"].as_str().unwrap();
-        self.acked.insert(event_id.to_owned(), number);
+        self.acked.insert(event_id.to_owned());
         true
     }
 
@@ -279,13 +285,17 @@ impl Run {
                 return Err(format!("{} has {event_id} twice", member.name));
             }
         }
-        let lost = self.acked.keys().filter(|acked| !found.contains(*acked));
+        let lost = self.acked.iter().filter(|acked| !found.contains(*acked));
         let lost: Vec<_> = lost.collect();
         if lost.is_empty() {
             return Ok(());
         }
         let (count, of) = (lost.len(), self.acked.len());
         let mut why = format!("{} lacks {count} of {of}:", member.name);
+        for event_id in &lost {
+            let standing = member.standing(&self.room, event_id).await;
+            write!(why, "\n{event_id}: {standing}").unwrap();
+        }
         for other in &self.world.members {
             for event in other.history(&self.room).await {
                 let event_id = event["event_id"].as_str().unwrap();

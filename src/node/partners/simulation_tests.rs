@@ -3,6 +3,7 @@
 //! - `BELFRY_FEDERATION_SECONDS=n` runs fresh seeds for so long, real time; without it, for
 //!   [`BOX_DEFAULT`].
 //! - `BELFRY_FEDERATION_SEEDS=from..to` runs these, as long as it takes.
+//! - `BELFRY_FEDERATION_TRACE=1` tells what the servers log, as it happens.
 
 use std::{ops::Range, time::Duration};
 
@@ -23,18 +24,22 @@ fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
+/// How a run is done again.
+fn command(seed: u64) -> String {
+    let test = "cargo test -p belfry-node three_servers_converge";
+    format!("BELFRY_FEDERATION_SEEDS={seed}..{} {test}", seed + 1)
+}
+
 fn run_seed(seed: u64, tally: &mut Tally) {
-    match run(seed) {
+    // Shown with what fails, also if that is a panic somewhere in the run.
+    eprintln!("{}", command(seed));
+    match run(seed, variable("BELFRY_FEDERATION_TRACE").is_some()) {
         Ok(happened) => {
             for (what, count) in happened {
                 *tally.entry(what).or_default() += count;
             }
         }
-        Err(why) => panic!(
-            "{why}\nrun it again: BELFRY_FEDERATION_SEEDS={seed}..{} \
-             cargo test -p belfry-node three_servers_converge",
-            seed + 1
-        ),
+        Err(why) => panic!("{why}\nrun it again: {}", command(seed)),
     }
 }
 

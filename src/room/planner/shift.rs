@@ -3,7 +3,7 @@
 //! It exists because such an event may fork the room, and then the current state is what
 //! resolution makes of all extremities. It knows nothing of judging.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use belfry_data::{
     Acceptance, CURRENT_CHANGES_MAX, Change, CurrentRow, CurrentState, EXTREMITIES_MAX,
@@ -42,8 +42,7 @@ impl Planner<'_> {
             head.extremities.sort_unstable();
         }
         if head.extremities.len() > EXTREMITIES_MAX {
-            let text = "the room has more forward extremities than are kept";
-            return Err(Pause::Stuck(text.to_owned()));
+            self.leave_out(desk, reader, &mut head, event).await?;
         }
         if head.extremities == desk.head.extremities {
             return Ok(Vec::new());
@@ -68,6 +67,32 @@ impl Planner<'_> {
         let changed = self.changes(desk, reader, &mut head, event).await?;
         desk.head = head;
         Ok(changed)
+    }
+
+    /// Leaves out the least deep extremity without which the current state is the same: others know
+    /// it and refer to it sooner or later. Too many that differ are for somebody to merge.
+    async fn leave_out(
+        &self,
+        desk: &mut Desk,
+        reader: &RoomReader<'_>,
+        head: &mut RoomHead,
+        event: &Filed,
+    ) -> Result<(), Pause> {
+        let mut file = self.file(desk, reader, head.extremities.clone()).await?;
+        file.insert(event.pdu.hash(), event.clone());
+        let mut states: BTreeMap<Root, BTreeSet<(i64, EventHash)>> = BTreeMap::new();
+        for (hash, top) in &file {
+            let after = state_after(desk, reader, top).await?;
+            let tops = states.entry(after).or_default();
+            tops.insert((top.pdu.depth(), *hash));
+        }
+        let spare = states.values().filter(|tops| tops.len() > 1);
+        let Some((_, spare)) = spare.filter_map(BTreeSet::first).min() else {
+            let text = "the room has more forward extremities than are kept";
+            return Err(Pause::Stuck(text.to_owned()));
+        };
+        head.extremities.retain(|hash| hash != spare);
+        Ok(())
     }
 
     /// The extremities that the event takes the place of: those it refers to, also by way of
