@@ -60,6 +60,8 @@ mod bad_room_tests;
 #[cfg(test)]
 mod delayed_tests;
 #[cfg(test)]
+mod device_tests;
+#[cfg(test)]
 mod directory_tests;
 #[cfg(test)]
 mod discovery_tests;
@@ -91,6 +93,8 @@ mod relation_tests;
 mod room_act_tests;
 #[cfg(test)]
 mod room_endpoint_tests;
+#[cfg(test)]
+mod room_scenario_tests;
 #[cfg(test)]
 mod room_tests;
 #[cfg(test)]

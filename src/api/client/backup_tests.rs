@@ -142,3 +142,73 @@ async fn e2ee_014_uploads_are_bounded() {
     let info = alice.done(&app, ("GET", VERSION), &Value::Null).await;
     assert_eq!(info["count"], 0);
 }
+
+#[tokio::test(start_paused = true)]
+async fn better_key_stays_at_all_three_levels() {
+    let app = TestApp::new();
+    let alice = alice(&app).await;
+    let version = make(&app, &alice).await;
+    let all = format!("/room_keys/keys?version={version}");
+    let room = format!("/room_keys/keys/!a:hs1?version={version}");
+    let one = format!("/room_keys/keys/!a:hs1/s?version={version}");
+    let forwarded = |count: u64| {
+        let mut key = key(5, true);
+        key["forwarded_count"] = count.into();
+        key
+    };
+    let put = async |level: usize, key: Value| {
+        let (path, body) = match level {
+            0 => (&all, json!({"rooms": {"!a:hs1": {"sessions": {"s": key}}}})),
+            1 => (&room, json!({"sessions": {"s": key}})),
+            _ => (&one, key),
+        };
+        alice.done(&app, ("PUT", path), &body).await["etag"].clone()
+    };
+    let stored = async || alice.done(&app, ("GET", &one), &Value::Null).await;
+    for level in 0..3 {
+        let delete = ("DELETE", all.as_str());
+        alice.done(&app, delete, &Value::Null).await;
+        // From worse to better: verified, then by the lower index, then by fewer hands.
+        let better = [key(3, false), key(7, true), forwarded(2), forwarded(1)];
+        for (count, good) in better.iter().enumerate() {
+            let etag = put(level, good.clone()).await;
+            assert_eq!(stored().await, *good, "level {level}");
+            for worse in &better[..=count] {
+                let again = put(level, worse.clone()).await;
+                assert_eq!(again, etag, "nothing changed at level {level}");
+            }
+            assert_eq!(stored().await, *good, "level {level}");
+        }
+    }
+    let info = alice.done(&app, ("GET", VERSION), &Value::Null).await;
+    assert_eq!(info["count"], 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn deleted_backup_takes_its_keys_along_and_an_empty_level_is_no_error() {
+    let app = TestApp::new();
+    let alice = alice(&app).await;
+    let version = make(&app, &alice).await;
+    let all = format!("/room_keys/keys?version={version}");
+    let room = format!("/room_keys/keys/!a:hs1?version={version}");
+    let none = alice.done(&app, ("GET", &all), &Value::Null).await;
+    assert_eq!(none, json!({"rooms": {}}));
+    let none = alice.done(&app, ("GET", &room), &Value::Null).await;
+    assert_eq!(none, json!({"sessions": {}}));
+    let body = json!({"sessions": {"s": key(1, true)}});
+    alice.done(&app, ("PUT", &room), &body).await;
+    let path = format!("{VERSION}/{version}");
+    for _ in 0..2 {
+        let (status, answer) = alice.ask(&app, ("DELETE", &path), &Value::Null).await;
+        assert!(
+            status == 200 || answer["errcode"] == "M_NOT_FOUND",
+            "{answer}"
+        );
+    }
+    let gone = alice.refused(&app, ("GET", VERSION), &Value::Null).await;
+    assert_eq!(gone, expect(404, "M_NOT_FOUND"));
+    let gone = alice.refused(&app, ("GET", &all), &Value::Null).await;
+    assert_eq!(gone, expect(404, "M_NOT_FOUND"));
+    let gone = alice.refused(&app, ("PUT", &room), &body).await;
+    assert_eq!(gone.0, 404);
+}

@@ -119,6 +119,27 @@ async fn one_time_key_must_be_signed_by_its_device() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn one_forged_key_among_a_hundred_is_named_and_none_is_taken() {
+    let app = TestApp::new();
+    let alice = device(&app, "alice", 1).await;
+    let mut body = json!({"one_time_keys": alice.one_time_keys(0..100)});
+    let name = "signed_curve25519:000042";
+    body["one_time_keys"][name]["key"] = "another".into();
+    let (status, answer) = alice.ask(&app, UPLOAD, &body).await;
+    assert_eq!(
+        (status, &answer["errcode"]),
+        (400, &json!("M_INVALID_SIGNATURE"))
+    );
+    assert!(answer["error"].as_str().unwrap().contains(name), "{answer}");
+    let counts = alice.upload(&app, &json!({})).await;
+    assert_eq!(counts["one_time_key_counts"]["signed_curve25519"], 0);
+    body["one_time_keys"][name] = alice.one_time(42);
+    let counts = alice.upload(&app, &body).await;
+    assert_eq!(counts["one_time_key_counts"]["signed_curve25519"], 100);
+    app.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn e2ee_006_claims_are_limited_and_each_key_is_given_once() {
     let app = TestApp::new();
     let alice = device(&app, "alice", 1).await;

@@ -182,3 +182,67 @@ async fn e2ee_012_only_a_user_signing_key_signs_others() {
         assert!(seen["device_keys"][&bob.user][&bob.id]["signatures"][&alice.user].is_null());
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn user_signing_key_is_seen_by_its_user_only() {
+    let app = TestApp::new();
+    let (alice, identity) = with_identity(&app, "alice", 1).await;
+    let bob = device(&app, "bob", 5).await;
+    let own = alice.query(&app, &alice.user).await;
+    let key = identity.key("user_signing", &identity.user_signing);
+    assert_eq!(own["user_signing_keys"][&alice.user]["keys"], key["keys"]);
+    let seen = bob.query(&app, &alice.user).await;
+    assert_eq!(seen["user_signing_keys"], json!({}));
+    assert!(seen["master_keys"][&alice.user].is_object());
+    assert!(seen["self_signing_keys"][&alice.user].is_object());
+}
+
+#[tokio::test(start_paused = true)]
+async fn reset_identity_loses_what_the_former_one_signed_and_is_told() {
+    let app = TestApp::new();
+    let (alice, identity) = with_identity(&app, "alice", 1).await;
+    let (bob, of_bob) = with_identity(&app, "bob", 5).await;
+    let room = json!({"preset": "public_chat"});
+    let room = alice.done(&app, ("POST", "/createRoom"), &room).await;
+    let join = format!("/join/{}", room["room_id"].as_str().unwrap());
+    bob.done(&app, ("POST", &join), &json!({})).await;
+    let signed = identity.sign(&identity.self_signing, &alice.keys());
+    let master = identity.key("master", &identity.master);
+    let by_device = alice.sign(&master);
+    let body = json!({&alice.user: {&alice.id: signed, identity.master.public(): by_device}});
+    let answer = alice.done(&app, SIGNATURES, &body).await;
+    assert_eq!(answer["failures"], json!({}));
+    let by_bob = of_bob.sign(&of_bob.user_signing, &master);
+    let body = json!({&alice.user: {identity.master.public(): by_bob}});
+    let answer = bob.done(&app, SIGNATURES, &body).await;
+    assert_eq!(answer["failures"], json!({}));
+    let start = bob.sync(&app, None).await;
+
+    let reset = Identity::new(&alice, 50);
+    let mut body = reset.upload();
+    let (status, challenge) = alice.ask(&app, UPLOAD, &body).await;
+    assert_eq!(status, 401);
+    body["auth"] = json!({
+        "type": "m.login.password",
+        "session": challenge["session"],
+        "identifier": {"type": "m.id.user", "user": "alice"},
+        "password": "wordpass",
+    });
+    alice.done(&app, UPLOAD, &body).await;
+    let told = bob
+        .sync(&app, Some(super::keys_fixture::next(&start)))
+        .await;
+    assert_eq!(told["device_lists"]["changed"], json!([alice.user]));
+    let seen = bob.query(&app, &alice.user).await;
+    let device = &seen["device_keys"][&alice.user][&alice.id]["signatures"][&alice.user];
+    let left: Vec<_> = device.as_object().unwrap().keys().collect();
+    assert_eq!(left, [&alice.key_id()], "only its own is left");
+    let seen = &seen["master_keys"][&alice.user];
+    assert_eq!(seen["keys"], reset.key("master", &reset.master)["keys"]);
+    let nobody = seen["signatures"].as_object().is_none_or(|all| {
+        all.values()
+            .all(|of_one| of_one.as_object().is_none_or(serde_json::Map::is_empty))
+    });
+    assert!(nobody, "{seen}");
+    app.stop().await;
+}

@@ -187,3 +187,56 @@ async fn dehydrated_device_gets_messages_until_it_is_taken_up() {
     let seen = bob.query(&app, &alice.user).await;
     assert!(seen["device_keys"][&alice.user]["SLEEPER"].is_null());
 }
+
+#[tokio::test(start_paused = true)]
+async fn new_dehydrated_device_replaces_the_former_with_all_that_was_its() {
+    const DEHYDRATED: &str = "/_matrix/client/unstable/org.matrix.msc3814.v1/dehydrated_device";
+    let app = TestApp::new();
+    let alice = device(&app, "alice", 1).await;
+    let bob = device(&app, "bob", 2).await;
+    let peer = super::keys_fixture::PEER;
+    for (id, seed) in [("FIRST", 30), ("SECOND", 31)] {
+        let sleeper = Device {
+            user: alice.user.clone(),
+            id: id.to_owned(),
+            token: alice.token.clone(),
+            pair: super::keys_fixture::Pair::new(seed),
+        };
+        let body = json!({
+            "device_id": id,
+            "device_data": {"algorithm": "org.matrix.msc3814.v2", "device_pickle": id, "nonce": "n"},
+            "device_keys": sleeper.keys(),
+            "one_time_keys": sleeper.one_time_keys(0..1),
+        });
+        let put = ("PUT", DEHYDRATED);
+        let answer = app.raw(put, Some(&alice.token), body.to_string()).await;
+        assert_eq!(answer.0, 200, "{}", answer.1);
+        let messages = json!({&alice.user: {id: {"n": seed}}});
+        assert_eq!(send(&app, &bob, id, &messages).await.0, 200);
+    }
+    let get = ("GET", DEHYDRATED);
+    let (_, found, _) = app.raw_from(peer, get, Some(&alice.token), "").await;
+    assert_eq!(found["device_id"], "SECOND");
+    assert_eq!(found["device_data"]["device_pickle"], "SECOND");
+    let seen = bob.query(&app, &alice.user).await;
+    let seen = &seen["device_keys"][&alice.user];
+    assert!(
+        seen["FIRST"].is_null() && seen["SECOND"].is_object(),
+        "{seen}"
+    );
+    let wanted = json!({"one_time_keys": {&alice.user: {"FIRST": "signed_curve25519"}}});
+    let given = bob.done(&app, super::keys_fixture::CLAIM, &wanted).await;
+    assert_eq!(given["one_time_keys"], json!({}));
+    for (id, expected) in [("FIRST", None), ("SECOND", Some(31))] {
+        let events = format!("{DEHYDRATED}/{id}/events");
+        let post = ("POST", events.as_str());
+        let (status, found, _) = app.raw_from(peer, post, Some(&alice.token), "{}").await;
+        assert_eq!(status == 200, expected.is_some(), "{found}");
+        let number = found["events"][0]["content"]["n"].as_u64();
+        assert_eq!(number, expected, "{found}");
+    }
+    // Nobody signs in on it, and it is not among the devices that are.
+    let devices = alice.done(&app, ("GET", "/devices"), &Value::Null).await;
+    assert_eq!(devices["devices"].as_array().unwrap().len(), 1);
+    app.stop().await;
+}
