@@ -52,6 +52,7 @@ mod directory;
 mod edu;
 mod elsewhere;
 mod epoch;
+mod erasure;
 mod error;
 mod fetch;
 mod handshake;

@@ -12,6 +12,7 @@ use ruma_common::{EventId, OwnedEventId, RoomId, ServerName};
 use serde_json::value::RawValue;
 
 use crate::auth_chain::{Events, auth_chain, state_events};
+use crate::erasure::Erasures;
 use crate::error::RoomError;
 use crate::handshake::{raw, raws};
 use crate::peers::{BACKFILL_MAX, MISSING_EVENTS_MAX, MissingEvents, StateEvents, StateIds};
@@ -25,8 +26,8 @@ pub const WALK_EVENTS_MAX: usize = 256;
 /// Events from which a walk begins; further ones are left out.
 const STARTS_MAX: usize = 20;
 
-/// Events of a walk, the latest last.
-type Heap = BTreeMap<(i64, EventHash), Told>;
+/// Events of a walk, the next last, each with how many steps it is from where the walk begins.
+type Heap = BTreeMap<(i64, EventHash), (Told, i64)>;
 
 /// An event as it may be told.
 struct Told {
@@ -67,10 +68,14 @@ impl Rooms {
         } else {
             sight.sees(&self.0, &room_id, &told.pdu, &told.row).await?
         };
-        if visible && told.row.row.acceptance != Acceptance::Rejected {
-            return raw(told.pdu.json());
+        if !visible || told.row.row.acceptance == Acceptance::Rejected {
+            return Err(unknown);
         }
-        Err(unknown)
+        let (place, event) = ((&*self.0, &*room_id), (&*told.pdu, &told.row));
+        if Erasures::default().cover(place, &sight, event).await? {
+            return redacted(&told.pdu);
+        }
+        raw(told.pdu.json())
     }
 
     /// `GET /state_ids/{roomId}`: the state before the event, and its auth chain.
@@ -141,6 +146,7 @@ impl Rooms {
             min_depth: i64::MIN,
             limit,
             with_starts: true,
+            breadth_first: false,
         };
         let found = self.0.walk(room_id, rules, walk).await?;
         self.0.shown(origin, room_id, found).await
@@ -164,6 +170,7 @@ impl Rooms {
             min_depth: ask.min_depth,
             limit: ask.limit.min(MISSING_EVENTS_MAX),
             with_starts: false,
+            breadth_first: true,
         };
         let found = self.0.walk(room_id, rules, walk).await?;
         self.0.shown(origin, room_id, found).await
@@ -178,6 +185,8 @@ struct Walk {
     limit: usize,
     /// Whether the events that it begins at are told.
     with_starts: bool,
+    /// Whether it goes by steps, so that no branch keeps it from the others, or by depth.
+    breadth_first: bool,
 }
 
 fn hashes(rules: &RoomRules, ids: &[OwnedEventId]) -> Vec<EventHash> {
@@ -252,7 +261,7 @@ impl Shared {
         Ok((state, chain))
     }
 
-    /// The events on the way, the latest first: of those that are there the deepest goes first.
+    /// The events on the way: of those that are there the deepest goes first, or the nearest.
     async fn walk(
         &self,
         room_id: &RoomId,
@@ -262,7 +271,7 @@ impl Shared {
         let starts: BTreeSet<_> = walk.starts.iter().copied().collect();
         let (mut seen, mut looked_at) = (walk.ends.clone(), 0);
         let (mut heap, mut found) = (Heap::new(), Vec::new());
-        let mut wanted = walk.starts;
+        let (mut wanted, mut steps) = (walk.starts, 0);
         while found.len() < walk.limit && looked_at < WALK_EVENTS_MAX {
             wanted.retain(|hash| seen.insert(*hash));
             wanted.truncate(WALK_EVENTS_MAX - looked_at);
@@ -273,12 +282,18 @@ impl Shared {
                 let told = tell(rules, row)?;
                 let placed = !told.row.row.is_outlier();
                 if placed && told.row.row.acceptance != Acceptance::Rejected {
-                    heap.insert((told.pdu.depth(), told.pdu.hash()), told);
+                    let rank = if walk.breadth_first {
+                        -steps
+                    } else {
+                        told.pdu.depth()
+                    };
+                    heap.insert((rank, told.pdu.hash()), (told, steps));
                 }
             }
-            let Some((_, told)) = heap.pop_last() else {
+            let Some((_, (told, at))) = heap.pop_last() else {
                 break;
             };
+            steps = at + 1;
             wanted = told.pdu.prev_hashes().to_vec();
             let is_start = starts.contains(&told.pdu.hash());
             let wide = told.pdu.depth() >= walk.min_depth;
@@ -298,20 +313,25 @@ impl Shared {
     ) -> Result<Vec<Box<RawValue>>, RoomError> {
         let sight = Sight::of(self, room_id, origin).await?;
         let mut shown = Vec::with_capacity(events.len());
+        let mut erasures = Erasures::default();
         for told in events {
             let visible = sight.sees(self, room_id, &told.pdu, &told.row).await?;
-            let json = if visible {
+            let (place, event) = ((&**self, room_id), (&*told.pdu, &told.row));
+            let whole = visible && !erasures.cover(place, &sight, event).await?;
+            shown.push(if whole {
                 raw(told.pdu.json())?
             } else {
-                let redacted = told.pdu.redact();
-                raw(redacted
-                    .map_err(|error| RoomError::Fault(error.to_string()))?
-                    .json())?
-            };
-            shown.push(json);
+                redacted(&told.pdu)?
+            });
         }
         Ok(shown)
     }
+}
+
+fn redacted(pdu: &Pdu) -> Result<Box<RawValue>, RoomError> {
+    let redacted = pdu.redact();
+    let redacted = redacted.map_err(|error| RoomError::Fault(error.to_string()))?;
+    raw(redacted.json())
 }
 
 /// The event as anybody may be told: redacted if it is.

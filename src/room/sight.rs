@@ -131,8 +131,13 @@ impl Sight {
         Ok(visibility_of(&event))
     }
 
+    /// The server's users, joined or not, as far as they are looked at.
+    pub(crate) fn users(&self) -> &[OwnedUserId] {
+        &self.users
+    }
+
     /// Where the server's users stood in a state.
-    async fn standings(
+    pub(crate) async fn standings(
         &self,
         reader: &RoomReader<'_>,
         set: &mut WorkingSet,

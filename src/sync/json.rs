@@ -70,7 +70,10 @@ impl EventList {
         write(&mut self.last);
         self.count += 1;
         if self.last.len() >= PIECE_BYTES {
-            self.full.push(std::mem::take(&mut self.last));
+            let mut piece = std::mem::take(&mut self.last);
+            // It has doubled as it grew: nearly half of it may be empty.
+            piece.shrink_to_fit();
+            self.full.push(piece);
         }
     }
 }

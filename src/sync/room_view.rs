@@ -6,8 +6,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use belfry_data::{
-    Changes, CurrentCursor, Direction, Entry, GATHER_ROUNDS_MAX, ReadError, RoomHead, RoomReader,
-    Root, STAMP_LAST, Snapshot, Stamp, StateError, StateTuple, TimelinePoint, WorkingSet,
+    CURRENT_PAGE_MAX, Changes, CurrentCursor, Direction, Entry, GATHER_ROUNDS_MAX, Path, ReadError,
+    RoomHead, RoomReader, Root, STAMP_LAST, Snapshot, Stamp, StateError, StateTuple, TimelinePoint,
+    WorkingSet,
 };
 use belfry_event::{EventHash, RoomRules};
 use ruma_common::{RoomId, RoomVersionId};
@@ -211,6 +212,43 @@ impl<'s> RoomView<'s> {
         let all = all.filter_map(|(tuple, event)| event.map(|event| (tuple, event)));
         let all = all.filter(|(tuple, _)| members || tuple.event_type() != MEMBER);
         Ok(all.collect())
+    }
+
+    /// The events of a whole state, those whose tuples are wanted: read in pages of which nothing else
+    /// is kept, as the answer that shows them is large enough.
+    pub(crate) async fn state_events(
+        &self,
+        root: Root,
+        wanted: impl Fn(&StateTuple) -> bool,
+    ) -> Result<Vec<EventHash>, Fault> {
+        let by_rows = root == self.head.state;
+        let current = self.reader.current(&self.head);
+        let states = self.reader.states();
+        let (mut events, mut read) = (Vec::new(), 0);
+        let mut from = None;
+        loop {
+            let (entries, next) = if by_rows {
+                let page = current.page(from, CURRENT_PAGE_MAX).await?;
+                (page.entries, page.next)
+            } else {
+                let path = match from {
+                    Some(CurrentCursor::Tree(path)) => path,
+                    _ => Path::FIRST,
+                };
+                let page = states.page(root, path, CURRENT_PAGE_MAX).await?;
+                (page.entries, page.next.map(CurrentCursor::Tree))
+            };
+            read += entries.len();
+            let entries = entries.into_iter().filter(|entry| wanted(&entry.tuple));
+            events.extend(entries.map(|entry| entry.event));
+            if read > STATE_ENTRIES_MAX {
+                return Err(StateError::TooMany(STATE_ENTRIES_MAX).into());
+            }
+            if next.is_none() {
+                return Ok(events);
+            }
+            from = next;
+        }
     }
 
     /// Rows lie by type, so that reading goes round the members.

@@ -2,19 +2,20 @@
 //! thousand members.
 //!
 //! Run with `cargo bench -p belfry-event --bench decisions`. Gathering is from memory, so the
-//! figures are those of computing. It knows nothing of storage.
+//! figures are those of computing. Ends in a panic if a resolution takes longer than
+//! [`RESOLUTION_MAX`], or is not refused beyond its [`Budget`]. It knows nothing of storage.
 
 use std::collections::HashMap;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use belfry_event::{
     Answers, AuthEdges, Budget, CitersPage, Conflict, EventHash, EventNotifier, Pdu, PushRoom,
-    Resolution, Resolved, RoomRules, StateMap, StateMapKey, Step, Unconflicted, Wanted, auth_depth,
-    auth_types,
+    Resolution, ResolveError, Resolved, RoomRules, StateMap, StateMapKey, Step, Unconflicted,
+    Wanted, auth_depth, auth_types,
 };
 use ruma_common::push::{AnyPushRuleRef, PushConditionRoomCtx, Ruleset};
 use ruma_common::serde::Raw;
@@ -27,6 +28,8 @@ const ALICE: &str = "@alice:a";
 const MEMBERS: usize = 1_000;
 const CHAIN: usize = 10_000;
 const FORKS: usize = 1_000;
+/// The aim for one resolution.
+const RESOLUTION_MAX: Duration = Duration::from_secs(1);
 
 struct Room {
     rules: &'static RoomRules,
@@ -199,9 +202,10 @@ fn resolve(room: &Room, states: &[StateMap], source: Option<Unconflicted>) -> (R
         {
             Step::Gather(wanted) => answers = room.gather(&wanted, &unconflicted),
             Step::Done(resolved) => {
+                let took = began.elapsed();
+                assert!(took < RESOLUTION_MAX, "{took:?} for one resolution");
                 println!(
-                    "    {:?} in {steps} steps, {} events replayed, {} refused",
-                    began.elapsed(),
+                    "    {took:?} in {steps} steps, {} events replayed, {} refused",
                     resolved.replayed,
                     resolved.refused.len()
                 );
@@ -210,6 +214,34 @@ fn resolve(room: &Room, states: &[StateMap], source: Option<Unconflicted>) -> (R
         }
         steps += 1;
     }
+}
+
+/// How soon a resolution that needs more than its budget is refused: with nothing, not in part.
+#[expect(clippy::disallowed_methods, reason = "a benchmark measures real time")]
+fn refuse(room: &Room, states: &[StateMap]) {
+    let (conflict, unconflicted) = Conflict::from_states(states);
+    let budget = Budget {
+        edges_max: CHAIN / 10,
+        citers_max: CHAIN / 10,
+        events_max: CHAIN / 10,
+    };
+    let began = Instant::now();
+    let resolution = Resolution::new(room.rules, conflict, Unconflicted::Asked, budget);
+    let mut resolution = resolution.expect("few enough forks");
+    let mut answers = Answers::default();
+    let error = loop {
+        match resolution.step(answers) {
+            Ok(Step::Gather(wanted)) => answers = room.gather(&wanted, &unconflicted),
+            Ok(Step::Done(resolved)) => panic!("resolved beyond its budget: {resolved:?}"),
+            Err(error) => break error,
+        }
+    };
+    let refused = matches!(error, ResolveError::BudgetExceeded { .. });
+    assert!(refused, "{error}");
+    println!(
+        "   with a tenth of the budget, refused in {:?}: {error}",
+        began.elapsed()
+    );
 }
 
 fn measure_resolution(version: &RoomVersionId) {
@@ -248,6 +280,7 @@ fn measure_resolution(version: &RoomVersionId) {
     println!("   by all unconflicted entries:");
     let (listed, _) = resolve(&room, &deep, None);
     assert_eq!(by_citers.changes, listed.changes, "both sources agree");
+    refuse(&room, &deep);
 }
 
 fn at_once<T>(future: impl Future<Output = T>) -> T {

@@ -3,7 +3,7 @@
 //! Member lists of the present are chosen by rows, so that a room with many former members costs what
 //! it shows. It knows nothing of profiles but what member events say.
 
-use belfry_data::{CURRENT_PAGE_MAX, Member, Membership};
+use belfry_data::{CURRENT_PAGE_MAX, Member, Membership, StateTuple};
 use belfry_event::EventHash;
 use ruma_common::{OwnedRoomId, OwnedUserId, RoomId, UserId};
 use serde::Deserialize;
@@ -139,23 +139,23 @@ async fn member_events(
     wanted: impl Fn(Membership) -> bool,
 ) -> Result<Vec<EventHash>, Fault> {
     if view.is_present() && view.head.rows().is_some() {
-        let members = present_members(view, |member| wanted(member.membership)).await?;
-        return Ok(members.into_iter().map(|member| member.event).collect());
+        return present_members(view, |member| wanted(member.membership)).await;
     }
-    let entries = view.entries(view.state, true).await?.into_iter();
-    let members = entries.filter(|(tuple, _)| tuple.event_type() == MEMBER);
-    Ok(members.map(|(_, event)| event).collect())
+    let is_member = |tuple: &StateTuple| tuple.event_type() == MEMBER;
+    view.state_events(view.state, is_member).await
 }
 
+/// The member events of the present, those that are wanted; nothing else is kept of the rows.
 async fn present_members(
     view: &RoomView<'_>,
     wanted: impl Fn(&Member) -> bool,
-) -> Result<Vec<Member>, Fault> {
+) -> Result<Vec<EventHash>, Fault> {
     let current = view.reader.current(&view.head);
     let (mut members, mut from) = (Vec::new(), None);
     loop {
         let page = current.members(from, CURRENT_PAGE_MAX).await?;
-        members.extend(page.members.into_iter().filter(&wanted));
+        let page_members = page.members.into_iter().filter(&wanted);
+        members.extend(page_members.map(|member| member.event));
         from = page.next;
         if from.is_none() {
             return Ok(members);
@@ -165,8 +165,7 @@ async fn present_members(
 
 async fn joined_members(view: &mut RoomView<'_>) -> Result<String, Fault> {
     let joined = |member: &Member| member.membership == Membership::Join;
-    let members = present_members(view, joined).await?;
-    let hashes: Vec<_> = members.iter().map(|member| member.event).collect();
+    let hashes = present_members(view, joined).await?;
     let mut out = String::new();
     let mut answer = Object::new(&mut out);
     let mut object = Object::new(answer.member("joined"));

@@ -35,8 +35,7 @@ impl Views {
             let snapshot = &*snapshot;
             let mut entered = enter(snapshot, user, room).await?;
             let now = entered.view.state;
-            let entries = entered.view.entries(now, true).await?;
-            let hashes: Vec<_> = entries.into_values().collect();
+            let hashes = entered.view.state_events(now, |_| true).await?;
             shared.show(&mut entered, &hashes).await
         });
         state.await
