@@ -134,6 +134,7 @@ config-accounts-presence = Whether to keep and tell who is there: "on" or "off".
 config-accounts-registration = Who may make an account: "closed" (administrators only), "token" (whoever holds a registration token) or "open" (everybody).
 config-accounts-registration-secret-file = Whoever knows the secret in this file may make accounts, administrators too, by /_synapse/admin/v1/register: for scripts that set servers up. If unset, there is no such endpoint.
 config-accounts-access-token-life-minutes = How long the access token of a client that can refresh it is good.
+config-accounts-idle-device-days-max = How long a device may be silent before it is signed out, with its keys and what waits for it. Who comes back later signs in anew, and reads older encrypted messages only from their key backup. If unset, nobody is signed out for being away.
 config-accounts-password-chars-min = The shortest password that may be chosen, in characters.
 config-accounts-password-hash-memory-mib = Memory that checking one password takes: as much for an attacker who stole the database. As many are checked at a time as there are processors.
 config-accounts-password-hash-passes = How often all of that memory is passed over: more is slower for everybody, attackers included.

@@ -134,6 +134,7 @@ config-accounts-presence = S’il faut retenir et montrer qui est là : "on" ou 
 config-accounts-registration = Qui peut créer un compte : "closed" (les administrateurs seuls), "token" (qui détient un jeton d’inscription) ou "open" (tout le monde).
 config-accounts-registration-secret-file = Qui connaît le secret de ce fichier peut créer des comptes, même d’administrateur, par /_synapse/admin/v1/register : pour les scripts d’installation. Sans cette clé, ce point d’accès n’existe pas.
 config-accounts-access-token-life-minutes = La durée de validité du jeton d’accès d’un client qui sait le renouveler.
+config-accounts-idle-device-days-max = Combien de jours un appareil peut se taire avant d'être déconnecté, avec ses clés et ce qui l'attend. Qui revient plus tard se reconnecte et ne lit les anciens messages chiffrés que par sa sauvegarde de clés. Sans valeur, personne n'est déconnecté pour absence.
 config-accounts-password-chars-min = Le plus court mot de passe que l’on peut choisir, en caractères.
 config-accounts-password-hash-memory-mib = La mémoire que prend la vérification d’un mot de passe : autant pour qui aurait volé la base de données. Autant de vérifications ont lieu à la fois qu’il y a de processeurs.
 config-accounts-password-hash-passes = Combien de fois toute cette mémoire est parcourue : davantage est plus lent pour tous, attaquants compris.

@@ -127,8 +127,8 @@ fn administer(place: &Place) {
         .run(&["user", "create", "bob", "--role", "admin"])
         .printed(0, "@bob:localhost");
     for (command, role, state) in [
-        ("lock", "member", "locked"),
         ("suspend", "member", "suspended"),
+        ("lock", "member", "locked"),
         ("restore", "member", "active"),
         ("promote", "admin", "active"),
         ("demote", "member", "active"),
