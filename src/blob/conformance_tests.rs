@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tempfile::TempDir;
 
-use crate::{BlobError, BlobId, Blobs, Files, MemoryBlobs, Stored};
+use crate::{BlobError, BlobId, Blobs, Files, MemoryBlobs, READ_BYTES_MAX, Stored};
 
 /// Every store, with what keeps its folder.
 fn stores() -> Vec<(Arc<dyn Blobs>, Option<TempDir>)> {
@@ -140,6 +140,45 @@ fn unfinished(folder: &TempDir) -> usize {
     std::fs::read_dir(folder.path().join("unfinished"))
         .unwrap()
         .count()
+}
+
+/// More than is gathered and more than waits for the disk, in pieces of no round size.
+#[tokio::test]
+async fn a_large_blob_is_whole_whether_it_is_in_memory_or_on_disk() {
+    const PIECE_BYTES: usize = 70_001;
+    let folder = TempDir::new().unwrap();
+    let files = Files::open(folder.path()).unwrap();
+    let whole: Vec<u8> = (0..20_000_000_u32)
+        .map(|at| at.wrapping_mul(0x9e37_79b9).to_be_bytes()[0])
+        .collect();
+    let mut upload = files.begin().await.unwrap();
+    for piece in whole.chunks(PIECE_BYTES) {
+        upload.write(Bytes::copy_from_slice(piece)).await.unwrap();
+    }
+    let stored = upload.finish().await.unwrap();
+    assert_eq!(stored.id, BlobId::of(&whole));
+    let id = stored.id.to_string();
+    let (shelf, name) = id.split_at(2);
+    let path = folder.path().join(shelf).join(name);
+    for is_cold in [false, true] {
+        if is_cold {
+            let file = std::fs::File::open(&path).unwrap();
+            let advice = rustix::fs::Advice::DontNeed;
+            rustix::fs::fadvise(&file, 0, None, advice).unwrap();
+        }
+        let mut blob = files.open(stored.id).await.unwrap().unwrap();
+        let mut read = Vec::new();
+        loop {
+            let at = u64::try_from(read.len()).unwrap();
+            let piece = blob.read(at, usize::MAX).await.unwrap();
+            if piece.is_empty() {
+                break;
+            }
+            assert!(piece.len() <= READ_BYTES_MAX);
+            read.extend_from_slice(&piece);
+        }
+        assert!(read == whole, "cold: {is_cold}");
+    }
 }
 
 #[tokio::test]

@@ -19,6 +19,11 @@ use html5ever::{
 pub(crate) const PROPERTIES_MAX: usize = 50;
 /// Characters of one of them; what is longer is cut off.
 pub(crate) const VALUE_CHARS_MAX: usize = 1_000;
+/// Bytes of one tag or comment; nothing is read behind a longer one. The tokenizer compares every
+/// attribute with all others of its tag, so that a tag as long as a page would take minutes.
+const TAG_BYTES_MAX: usize = 32 << 10;
+/// How much is read before that is looked at again.
+const PIECE_BYTES: usize = 4 << 10;
 /// Bytes of a page in which it may say how its letters are written.
 const CHARSET_BYTES_MAX: usize = 1_024;
 
@@ -37,10 +42,16 @@ pub(crate) fn read(content: &[u8], content_type: &str) -> BTreeMap<String, Strin
     let reader = Reader::default();
     let tokenizer = Tokenizer::new(reader, TokenizerOpts::default());
     let input = BufferQueue::default();
-    input.push_back(StrTendril::from_slice(&text));
-    // It stops at the end of scripts, which nobody runs here.
-    while !input.is_empty() {
-        drop(tokenizer.feed(&input));
+    let mut rest = text.as_str();
+    while !rest.is_empty() && tokenizer.sink.goes_on() {
+        let (piece, later) = rest.split_at(rest.floor_char_boundary(PIECE_BYTES));
+        rest = later;
+        tokenizer.sink.note_piece(piece);
+        input.push_back(StrTendril::from_slice(piece));
+        // It stops at the end of scripts, which nobody runs here.
+        while !input.is_empty() {
+            drop(tokenizer.feed(&input));
+        }
     }
     tokenizer.end();
     tokenizer.sink.0.into_inner().properties()
@@ -75,16 +86,31 @@ struct Found {
     otherwise: BTreeMap<&'static str, String>,
     title: Option<String>,
     in_title: bool,
+    /// Bytes that were read and have not become a token.
+    pending_bytes: usize,
 }
 
 #[derive(Debug, Default)]
 struct Reader(RefCell<Found>);
+
+impl Reader {
+    fn note_piece(&self, piece: &str) {
+        self.0.borrow_mut().pending_bytes += piece.len();
+    }
+
+    fn goes_on(&self) -> bool {
+        self.0.borrow().pending_bytes <= TAG_BYTES_MAX
+    }
+}
 
 impl TokenSink for Reader {
     type Handle = ();
 
     fn process_token(&self, token: Token, _line: u64) -> TokenSinkResult<()> {
         let mut found = self.0.borrow_mut();
+        if !matches!(token, Token::ParseError(_)) {
+            found.pending_bytes = 0;
+        }
         match token {
             Token::TagToken(tag) => found.take_tag(&tag),
             Token::CharacterTokens(text) => {
@@ -270,6 +296,22 @@ mod tests {
                 .iter()
                 .all(|(_, value)| value.len() == VALUE_CHARS_MAX)
         );
+    }
+
+    #[test]
+    fn behind_a_tag_that_does_not_end_nothing_is_read() {
+        // As many attributes as a page has room for: all compared with each other, they take minutes.
+        let page = |attributes: usize| {
+            let names = (0..attributes).map(|number| format!("a{number:x} a0=1 "));
+            let tag = names.collect::<String>();
+            format!("<title>a</title><p {tag}><meta name=description content=b>")
+        };
+        assert_eq!(of(&page(100_000)), pairs(&[("og:title", "a")]));
+        let both = pairs(&[("og:description", "b"), ("og:title", "a")]);
+        assert_eq!(of(&page(1_000)), both);
+        // Long texts are no tags.
+        let text = format!("<p>{}<title>a</title>", "text ".repeat(TAG_BYTES_MAX));
+        assert_eq!(of(&text), pairs(&[("og:title", "a")]));
     }
 
     #[test]
