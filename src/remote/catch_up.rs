@@ -141,8 +141,9 @@ pub(crate) async fn page(
     Ok(Caught { pdus, after })
 }
 
-/// What the server is told of a room: its last events, but those of the server itself; if it is not
-/// in the room any more, the event that it was to be told of last.
+/// What the server is told of a room: its last events, but those of the server itself, and the event
+/// that it was to be told of last, unless others follow it: who has left and come back since does not
+/// refer to it. If the server is not in the room any more, that event alone.
 async fn ends(
     shared: &Shared,
     snapshot: &dyn Snapshot,
@@ -153,10 +154,11 @@ async fn ends(
     let in_room = servers_in(snapshot, room).await?;
     let here = in_room.contains(server) && in_room.contains(shared.client.server());
     let head = reader.head().await?.filter(|_| here);
-    let wanted = match head {
-        Some(head) => head.extremities,
-        None => vec![due],
-    };
+    let mut wanted = head.map(|head| head.extremities).unwrap_or_default();
+    let followed = reader.covered(&[due]).await?.contains(&true);
+    if wanted.is_empty() || !(followed || wanted.contains(&due)) {
+        wanted.push(due);
+    }
     let events = reader.events(&wanted).await?.into_iter().flatten();
     let tellable = |event: &StoredEvent| event.row.acceptance == Acceptance::Accepted;
     let events = events.filter(|event| tellable(event) && !is_of(event, server));

@@ -21,6 +21,8 @@ use crate::rest::Cause;
 const LOOKED_UP_AT_ONCE: usize = 500;
 /// Answers with missing ancestors that are asked for in one round.
 const GAP_ANSWERS_MAX: usize = 10;
+/// Events before others that are asked for one by one in one round.
+const SINGLES_MAX: usize = 10;
 /// States and auth chains that are asked for in one round.
 const ROUND_FETCHES_MAX: usize = 20;
 
@@ -86,8 +88,8 @@ impl Inbound {
         }
     }
 
-    /// Asks for what the event lacks, once: auth events, then ancestors; if the gap is too wide, the
-    /// state before the event.
+    /// Asks for what the event lacks: auth events; ancestors, together and then one by one; if the
+    /// gap is too wide, the state before the event.
     pub(crate) async fn supply(
         &self,
         pool: &mut Pool,
@@ -98,12 +100,16 @@ impl Inbound {
             return Ok(());
         };
         let (pdu, origin) = (Arc::clone(&waiting.pdu), waiting.origin.clone());
-        let first = !lack.cites && !std::mem::replace(&mut waiting.asked, true);
+        let asked = waiting.asked;
+        waiting.asked += usize::from(!lack.cites);
         let likely = [&*origin, pdu.sender().server_name()];
         let sources = self.shared.sources(&self.room_id, &likely).await?;
-        if first && pool.answers < GAP_ANSWERS_MAX {
+        if !lack.cites && asked == 0 && pool.answers < GAP_ANSWERS_MAX {
             pool.answers += 1;
             return self.supply_ancestors(pool, &pdu, (lack, &sources)).await;
+        }
+        if !lack.cites && asked == 1 && pool.singles < SINGLES_MAX {
+            return self.supply_singly(pool, lack, &sources).await;
         }
         pool.fetches += 1;
         if pool.fetches > ROUND_FETCHES_MAX {
@@ -147,11 +153,15 @@ impl Inbound {
         pdu: &Pdu,
         (lack, sources): (&Lack, &[OwnedServerName]),
     ) -> Result<(), FetchError> {
-        let extremities = pool.extremities.clone();
+        // What the event refers to and is here is known to who has the event: behind it nobody
+        // needs to look.
+        let prevs = pdu.prev_hashes().iter();
+        let here = prevs.filter(|hash| !lack.follows.contains(hash));
+        let known: Vec<_> = here.chain(&pool.extremities).copied().collect();
         let mut unreached = None;
         for server in sources {
             let fetch = self.fetch(pool, server);
-            let found = match fetch.ancestors(pdu.hash(), &extremities).await {
+            let found = match fetch.ancestors(pdu.hash(), &known).await {
                 Ok(found) => found,
                 Err(FetchError::Peer(error @ PeerError::Unreachable(_)))
                     if sources.first() == Some(server) =>
@@ -171,6 +181,37 @@ impl Inbound {
             return Ok(());
         }
         unreached.map_or(Ok(()), |error| Err(error.into()))
+    }
+
+    /// Adds the events before one, each from the first server that has it: where the room forked long
+    /// ago, what is asked for together may not reach them.
+    async fn supply_singly(
+        &self,
+        pool: &mut Pool,
+        lack: &Lack,
+        sources: &[OwnedServerName],
+    ) -> Result<(), FetchError> {
+        for hash in &lack.follows {
+            for server in sources {
+                if pool.singles >= SINGLES_MAX {
+                    return Ok(());
+                }
+                pool.singles += 1;
+                let found = match self.fetch(pool, server).single(*hash).await {
+                    Ok(found) => found,
+                    Err(FetchError::Room(error)) => return Err(error.into()),
+                    Err(_) => continue,
+                };
+                let found: Vec<_> = found.into_values().collect();
+                if !found.is_empty() {
+                    for pdu in found {
+                        pool.add(pdu, None, server.clone());
+                    }
+                    break;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Of the events found, those on the way from these to what has a place in the room. What is

@@ -138,7 +138,11 @@ impl Fetch<'_> {
         ))
     }
 
-    async fn single(&self, hash: EventHash) -> Result<BTreeMap<EventHash, Arc<Pdu>>, FetchError> {
+    /// One event, if the server gives the very one.
+    pub(crate) async fn single(
+        &self,
+        hash: EventHash,
+    ) -> Result<BTreeMap<EventHash, Arc<Pdu>>, FetchError> {
         let event_id = self.event_id(hash);
         let event = self
             .call(self.shared.peers.event(self.server, &event_id))

@@ -179,6 +179,7 @@ impl Inbound {
             hindered: BTreeSet::new(),
             fetches: 0,
             answers: 0,
+            singles: 0,
         };
         let texts = awake.iter();
         let texts = texts.map(|event| event.row.json.to_string()).collect();

@@ -26,8 +26,8 @@ pub(crate) struct Waiting {
     pub(crate) origin: OwnedServerName,
     /// The state before it, if that was told.
     pub(crate) told: Option<Root>,
-    /// Whether its ancestors were asked for.
-    pub(crate) asked: bool,
+    /// How often something was asked for its sake.
+    pub(crate) asked: usize,
 }
 
 /// What one round knows.
@@ -41,6 +41,7 @@ pub(crate) struct Pool {
     pub(crate) hindered: BTreeSet<EventHash>,
     pub(crate) fetches: usize,
     pub(crate) answers: usize,
+    pub(crate) singles: usize,
 }
 
 impl Pool {
@@ -55,7 +56,7 @@ impl Pool {
             staged,
             origin,
             told: None,
-            asked: false,
+            asked: 0,
         };
         self.events.entry(waiting.pdu.hash()).or_insert(waiting);
     }
