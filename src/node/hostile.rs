@@ -15,6 +15,7 @@ mod policy_server_tests;
 mod reading_tests;
 mod realm;
 mod reset_tests;
+mod room_tests;
 mod scene;
 mod third_party_tests;
 mod transaction_tests;

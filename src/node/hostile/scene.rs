@@ -166,6 +166,30 @@ impl Scene {
         answer
     }
 
+    /// A new account's token.
+    pub(super) async fn newcomer(&self, name: &str) -> String {
+        self.server.register(name).await
+    }
+
+    /// A request of a newcomer's client that succeeds.
+    pub(super) async fn act_with(
+        &self,
+        token: &str,
+        endpoint: (&str, &str),
+        body: &Value,
+    ) -> Value {
+        let (status, answer) = self.server.ask(endpoint.0, endpoint.1, token, body).await;
+        assert_eq!(status, 200, "{endpoint:?}: {answer}");
+        answer
+    }
+
+    /// The account is closed, and what it wrote is to be forgotten.
+    pub(super) async fn erase(&self, user: &str) {
+        let users = self.server.node.users();
+        let user = user.try_into().unwrap();
+        users.close_account(user, true).await.unwrap();
+    }
+
     /// Alice sets state.
     pub(super) async fn set(&self, place: &Place, kind: &str, key: &str, content: &Value) {
         let path = format!("/rooms/{}/state/{kind}/{key}", place.id);
