@@ -16,9 +16,9 @@ use crate::disk::room_of;
 const FLIGHTS_MAX: usize = 2;
 /// Writes of any commit: head, and what belongs to no single event.
 const WRITES_FIXED: usize = 4;
-/// Writes that an event costs: its row, room, edge, places in three orders, tail, transaction and
-/// its expiry; of a redaction also its target.
-const WRITES_PER_EVENT: usize = 10;
+/// Writes that an event costs: its row, room, edge, places in three orders, tail, transaction, what
+/// its device knows it by, and the expiry of both; of a redaction also its target.
+const WRITES_PER_EVENT: usize = 12;
 /// Writes that a state event costs on top: its entry, citations, rows of its member, and the nodes
 /// on the way to its entry.
 const WRITES_PER_STATE: usize = 16;
