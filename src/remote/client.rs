@@ -1,7 +1,8 @@
 //! One signed request to another server, with its limits, and its answer.
 //!
-//! Exists so that limits on requests under way, backing off, signing and reading errors are in one
-//! place. Knows no endpoint.
+//! Exists so that agreements with other servers, limits on requests under way, backing off, signing
+//! and reading errors are in one place: what no agreement covers is not asked, whoever wants to know.
+//! Knows no endpoint.
 
 use std::{
     collections::BTreeMap,
@@ -11,6 +12,7 @@ use std::{
 };
 
 use belfry_env::{Clock, Moment};
+use belfry_policy::{Action, Denial, Purpose, Request, Requester, Rules};
 use belfry_room::PeerError;
 use bytes::Bytes;
 use http::{Method, Response, StatusCode};
@@ -49,16 +51,18 @@ pub struct Client {
     pub(crate) network: Arc<dyn Network>,
     pub(crate) signer: Signer,
     clock: Clock,
+    rules: Arc<Rules>,
     lines: Mutex<BTreeMap<OwnedServerName, Line>>,
 }
 
 impl Client {
-    /// Over this network, as this server.
-    pub fn new(network: Arc<dyn Network>, signer: Signer, clock: Clock) -> Self {
+    /// Over this network, as this server, as far as the rules go at the moment of each request.
+    pub fn new(network: Arc<dyn Network>, signer: Signer, clock: Clock, rules: Arc<Rules>) -> Self {
         Self {
             network,
             signer,
             clock,
+            rules,
             lines: Mutex::default(),
         }
     }
@@ -66,6 +70,13 @@ impl Client {
     /// This server's name.
     pub fn server(&self) -> &ServerName {
         &self.signer.server
+    }
+
+    /// Whether the agreement with that server covers that it is asked, or told, for this.
+    pub(crate) fn permit(&self, server: &ServerName, purpose: Purpose) -> Result<(), Denial> {
+        let asking = Request::new(Requester::Homeserver, Action::Federate);
+        let asking = asking.with_peer(server, purpose);
+        belfry_policy::decide(&self.rules, &asking).into_result()
     }
 
     /// Asks, and reads the answer as this type. A server that has just failed several times is not
@@ -87,7 +98,8 @@ impl Client {
             .map_err(|error| PeerError::Malformed(format!("{server}: {error}")))
     }
 
-    /// Asks whatever happened before; the answer, if its status is 200.
+    /// Asks whatever happened before, if the agreement covers the path's purpose; the answer, if its
+    /// status is 200.
     pub async fn send(
         &self,
         server: &ServerName,
@@ -100,7 +112,9 @@ impl Client {
             let text = "this server does not ask itself".to_owned();
             return Err(PeerError::Unreachable(text));
         }
-        let request = self.signer.request(method, &path.0, server, content);
+        self.permit(server, path.purpose)
+            .map_err(|denial| PeerError::Unreachable(format!("{server}: {denial}")))?;
+        let request = self.signer.request(method, &path.text, server, content);
         let request = request.map_err(|error| PeerError::Malformed(error.to_string()))?;
         let places = self.line(server).places;
         let _place = places.acquire().await;
@@ -172,26 +186,32 @@ fn refused(response: &Response<Bytes>) -> PeerError {
     }
 }
 
-/// A path under construction: what is put in is percent-encoded.
+/// A path under construction, and what for: what is put in is percent-encoded.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Path(pub(crate) String);
+pub struct Path {
+    pub(crate) text: String,
+    pub(crate) purpose: Purpose,
+}
 
 impl Path {
-    /// What the path starts with, as it is.
-    pub fn new(start: &str) -> Self {
-        Self(start.to_owned())
+    /// What the path starts with, as it is, and what the agreement with the server must cover.
+    pub fn new(purpose: Purpose, start: &str) -> Self {
+        Self {
+            text: start.to_owned(),
+            purpose,
+        }
     }
 
     /// One more segment.
     #[must_use]
     pub fn segment(mut self, text: &str) -> Self {
-        self.0.push('/');
+        self.text.push('/');
         for byte in text.bytes() {
             if byte.is_ascii_alphanumeric() || b"-._~$!@:".contains(&byte) {
-                self.0.push(char::from(byte));
+                self.text.push(char::from(byte));
             } else {
                 // Writing to a string cannot fail.
-                let _written = write!(self.0, "%{byte:02X}");
+                let _written = write!(self.text, "%{byte:02X}");
             }
         }
         self
@@ -200,11 +220,12 @@ impl Path {
     /// One more query parameter.
     #[must_use]
     pub fn query(mut self, name: &str, value: &str) -> Self {
-        self.0.push(if self.0.contains('?') { '&' } else { '?' });
+        self.text
+            .push(if self.text.contains('?') { '&' } else { '?' });
         let pair = form_urlencoded::Serializer::new(String::new())
             .append_pair(name, value)
             .finish();
-        self.0.push_str(&pair);
+        self.text.push_str(&pair);
         self
     }
 }
@@ -215,11 +236,14 @@ mod tests {
 
     #[test]
     fn what_is_put_into_a_path_cannot_leave_its_place() {
-        let path = Path::new("/v1")
+        let path = Path::new(Purpose::Exchange, "/v1")
             .segment("a/../b?c#d")
             .segment("$x:y")
             .query("v", "$e&f=g h")
             .query("v", "2");
-        assert_eq!(path.0, "/v1/a%2F..%2Fb%3Fc%23d/$x:y?v=%24e%26f%3Dg+h&v=2");
+        assert_eq!(
+            path.text,
+            "/v1/a%2F..%2Fb%3Fc%23d/$x:y?v=%24e%26f%3Dg+h&v=2"
+        );
     }
 }

@@ -17,7 +17,7 @@ use belfry_data::{
     },
     user_rooms,
 };
-use belfry_policy::{Action, Purpose, Request, Requester};
+use belfry_policy::Purpose;
 use belfry_user::{QueriedKeys, WantedDevices, keys_for_servers};
 use ruma_common::{OwnedRoomId, OwnedServerName, OwnedUserId, RoomId, ServerName, UserId};
 use serde::Deserialize;
@@ -306,10 +306,7 @@ impl Desk<'_> {
 
 /// Whether policy lets that server know of devices.
 fn may_tell(shared: &Shared, server: &ServerName) -> bool {
-    let asking =
-        Request::new(Requester::Homeserver, Action::Federate).with_peer(server, Purpose::Keys);
-    let decision = belfry_policy::decide(&shared.rules, &asking);
-    decision.into_result().is_ok()
+    shared.client.permit(server, Purpose::Keys).is_ok()
 }
 
 /// Who came into the room, if the event says that somebody did.

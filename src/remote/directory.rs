@@ -12,6 +12,7 @@ use std::{
 };
 
 use belfry_env::{Clock, Moment};
+use belfry_policy::Purpose;
 use belfry_room::{
     Directory, FoundAlias, FoundMoment, FoundSpace, LOOKUP_SERVERS_MAX, PeerAnswer, PeerError,
     PublicRoomsAsk,
@@ -167,7 +168,9 @@ impl SignedDirectory {
 impl Directory for SignedDirectory {
     fn alias<'a>(&'a self, alias: &'a RoomAliasId) -> PeerAnswer<'a, FoundAlias> {
         Box::pin(async move {
-            let path = Path::new(V1).segment("query").segment("directory");
+            let path = Path::new(Purpose::Directory, V1)
+                .segment("query")
+                .segment("directory");
             let path = path.query("room_alias", alias.as_str());
             let answer: Alias = self.get(alias.server_name(), path).await?;
             let servers = answer.servers.into_iter();
@@ -194,7 +197,9 @@ impl Directory for SignedDirectory {
             if let Some(profile) = kept {
                 return Ok(profile);
             }
-            let path = Path::new(V1).segment("query").segment("profile");
+            let path = Path::new(Purpose::Profile, V1)
+                .segment("query")
+                .segment("profile");
             let path = path.query("user_id", user.as_str());
             let profile: Box<RawValue> = self.get(user.server_name(), path).await?;
             if profile.get().len() > PROFILE_BYTES_MAX {
@@ -215,7 +220,7 @@ impl Directory for SignedDirectory {
         ask: &'a PublicRoomsAsk,
     ) -> PeerAnswer<'a, Box<RawValue>> {
         Box::pin(async move {
-            let mut path = Path::new(V1).segment("publicRooms");
+            let mut path = Path::new(Purpose::Directory, V1).segment("publicRooms");
             let Some(filter) = &ask.filter else {
                 if let Some(limit) = ask.limit {
                     path = path.query("limit", &limit.to_string());
@@ -256,7 +261,9 @@ impl Directory for SignedDirectory {
             if let Some(space) = kept {
                 return Ok(space);
             }
-            let path = Path::new(V1).segment("hierarchy").segment(room_id.as_str());
+            let path = Path::new(Purpose::Directory, V1)
+                .segment("hierarchy")
+                .segment(room_id.as_str());
             let path = path.query("suggested_only", "false");
             let mut answer: Space = self.first(servers, &path).await?;
             answer.children.truncate(CHILDREN_MAX);
@@ -281,7 +288,7 @@ impl Directory for SignedDirectory {
         forward: bool,
     ) -> PeerAnswer<'a, FoundMoment> {
         Box::pin(async move {
-            let path = Path::new(V1).segment("timestamp_to_event");
+            let path = Path::new(Purpose::Exchange, V1).segment("timestamp_to_event");
             let path = path.segment(room_id.as_str());
             let path = path.query("ts", &at_ms.to_string());
             let path = path.query("dir", if forward { "f" } else { "b" });

@@ -38,6 +38,8 @@ mod web;
 mod chain_tests;
 #[cfg(test)]
 mod fixture;
+#[cfg(test)]
+mod permission_tests;
 
 pub use address::AddressRules;
 pub use client::{Client, FAILURES_MAX, LEFT_ALONE, PER_SERVER_MAX, Path};

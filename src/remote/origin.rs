@@ -8,6 +8,7 @@ use std::{sync::Arc, time::Duration};
 use belfry_data::BoxFuture;
 use belfry_env::Clock;
 use belfry_media::{Delivery, FromOrigin, Method as Shape, Origin, OriginError, Pieces, Size};
+use belfry_policy::Purpose;
 use bytes::Bytes;
 use http::{
     HeaderMap, Method, Request, Response, StatusCode, Uri,
@@ -50,7 +51,7 @@ impl SignedOrigin {
         let request = self
             .client
             .signer
-            .request(Method::GET, &signed(wanted).0, server, None);
+            .request(Method::GET, &signed(wanted).text, server, None);
         let request = request.map_err(|error| failed(&error))?;
         let mut answer = self.client.open(server, request, time_max).await?;
         if answer.status() == StatusCode::OK {
@@ -63,7 +64,7 @@ impl SignedOrigin {
         if !is_unknown(answer.status(), &error) {
             return Err(refused(answer.status(), &error));
         }
-        let request = Request::get(unsigned(wanted).0).body(Bytes::new());
+        let request = Request::get(unsigned(wanted).text).body(Bytes::new());
         let request = request.map_err(|error| failed(&error))?;
         let answer = self.client.open(server, request, time_max).await?;
         self.bare(answer).await
@@ -161,7 +162,7 @@ impl Origin for SignedOrigin {
 }
 
 impl Client {
-    /// Sends a request whose answer comes piece by piece; whatever its status.
+    /// Sends a request for a file, whose answer comes piece by piece; whatever its status.
     pub(crate) async fn open(
         &self,
         server: &ServerName,
@@ -171,6 +172,8 @@ impl Client {
         if server == self.server() || self.is_left_alone(server) {
             return Err(failed(&format!("{server} does not answer")));
         }
+        let permitted = self.permit(server, Purpose::Media);
+        permitted.map_err(|denial| failed(&format!("{server}: {denial}")))?;
         let places = self.line(server).places;
         // Only until the answer begins: large files must not keep events waiting.
         let _place = places.acquire().await;
@@ -182,14 +185,14 @@ impl Client {
 
 /// How a server of v1.11 or later is asked.
 fn signed(wanted: &FromOrigin) -> Path {
-    let path = Path::new("/_matrix/federation/v1/media");
+    let path = Path::new(Purpose::Media, "/_matrix/federation/v1/media");
     let path = path.segment(kind(wanted)).segment(&wanted.id);
     sized(path, wanted)
 }
 
 /// How a server of before is asked.
 fn unsigned(wanted: &FromOrigin) -> Path {
-    let path = Path::new("/_matrix/media/v3").segment(kind(wanted));
+    let path = Path::new(Purpose::Media, "/_matrix/media/v3").segment(kind(wanted));
     let path = path.segment(wanted.server.as_str()).segment(&wanted.id);
     let path = path.query("allow_remote", "false");
     sized(path.query("allow_redirect", "true"), wanted)

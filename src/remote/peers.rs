@@ -7,6 +7,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use belfry_event::POLICY_KEY_ID;
+use belfry_policy::Purpose;
 use belfry_room::{
     BACKFILL_MAX, Handshake, Invitation, JoinAnswer, MISSING_EVENTS_MAX, MissingEvents,
     PEER_ANSWER_BYTES_MAX, PeerAnswer, PeerError, Peers, StateEvents, StateIds, Template,
@@ -76,6 +77,15 @@ impl SignedPeers {
     ) -> Result<T, PeerError> {
         let content = Some(content);
         self.0.ask(server, Method::PUT, path, content, limits).await
+    }
+}
+
+/// What a template is asked for.
+fn purpose(handshake: Handshake) -> Purpose {
+    match handshake {
+        Handshake::Join => Purpose::Join,
+        Handshake::Knock => Purpose::Knock,
+        Handshake::Leave => Purpose::Exchange,
     }
 }
 
@@ -187,7 +197,7 @@ impl Peers for SignedPeers {
                 min_depth: ask.min_depth,
             });
             let content = content.map_err(|error| malformed(&error))?;
-            let path = Path::new(V1)
+            let path = Path::new(Purpose::Exchange, V1)
                 .segment("get_missing_events")
                 .segment(room_id.as_str());
             let answered = self
@@ -205,7 +215,9 @@ impl Peers for SignedPeers {
         event_id: &'a EventId,
     ) -> PeerAnswer<'a, StateIds> {
         Box::pin(async move {
-            let path = Path::new(V1).segment("state_ids").segment(room_id.as_str());
+            let path = Path::new(Purpose::Exchange, V1)
+                .segment("state_ids")
+                .segment(room_id.as_str());
             let path = path.query("event_id", event_id.as_str());
             let answer: Ids = self.get(server, path, STATE).await?;
             Ok(StateIds {
@@ -222,7 +234,9 @@ impl Peers for SignedPeers {
         event_id: &'a EventId,
     ) -> PeerAnswer<'a, StateEvents> {
         Box::pin(async move {
-            let path = Path::new(V1).segment("state").segment(room_id.as_str());
+            let path = Path::new(Purpose::Exchange, V1)
+                .segment("state")
+                .segment(room_id.as_str());
             let path = path.query("event_id", event_id.as_str());
             let answer: State = self.get(server, path, STATE).await?;
             Ok(StateEvents {
@@ -238,7 +252,9 @@ impl Peers for SignedPeers {
         event_id: &'a EventId,
     ) -> PeerAnswer<'a, Box<RawValue>> {
         Box::pin(async move {
-            let path = Path::new(V1).segment("event").segment(event_id.as_str());
+            let path = Path::new(Purpose::Exchange, V1)
+                .segment("event")
+                .segment(event_id.as_str());
             let answer: Pdus = self.get(server, path, SMALL).await?;
             let mut pdus = at_most(1, answer.pdus)?;
             let none = || PeerError::Malformed("an answer without an event".to_owned());
@@ -253,7 +269,7 @@ impl Peers for SignedPeers {
         event_id: &'a EventId,
     ) -> PeerAnswer<'a, Vec<Box<RawValue>>> {
         Box::pin(async move {
-            let path = Path::new(V1)
+            let path = Path::new(Purpose::Exchange, V1)
                 .segment("event_auth")
                 .segment(room_id.as_str());
             let path = path.segment(event_id.as_str());
@@ -271,7 +287,9 @@ impl Peers for SignedPeers {
     ) -> PeerAnswer<'a, Vec<Box<RawValue>>> {
         Box::pin(async move {
             let limit = limit.min(BACKFILL_MAX);
-            let mut path = Path::new(V1).segment("backfill").segment(room_id.as_str());
+            let mut path = Path::new(Purpose::Exchange, V1)
+                .segment("backfill")
+                .segment(room_id.as_str());
             for event_id in from {
                 path = path.query("v", event_id.as_str());
             }
@@ -291,7 +309,9 @@ impl Peers for SignedPeers {
     ) -> PeerAnswer<'a, Template> {
         Box::pin(async move {
             let endpoint = format!("make_{}", handshake.membership());
-            let mut path = Path::new(V1).segment(&endpoint).segment(room_id.as_str());
+            let mut path = Path::new(purpose(handshake), V1)
+                .segment(&endpoint)
+                .segment(room_id.as_str());
             path = path.segment(user_id.as_str());
             let asked = versions.iter().filter(|_| handshake != Handshake::Leave);
             for version in asked {
@@ -313,7 +333,9 @@ impl Peers for SignedPeers {
         event: &'a RawValue,
     ) -> PeerAnswer<'a, JoinAnswer> {
         Box::pin(async move {
-            let path = Path::new(V2).segment("send_join").segment(room_id.as_str());
+            let path = Path::new(Purpose::Join, V2)
+                .segment("send_join")
+                .segment(room_id.as_str());
             let path = path
                 .segment(event_id.as_str())
                 .query("omit_members", "false");
@@ -339,7 +361,7 @@ impl Peers for SignedPeers {
         event: &'a RawValue,
     ) -> PeerAnswer<'a, ()> {
         Box::pin(async move {
-            let path = Path::new(V2)
+            let path = Path::new(Purpose::Exchange, V2)
                 .segment("send_leave")
                 .segment(room_id.as_str());
             let path = path.segment(event_id.as_str());
@@ -356,7 +378,7 @@ impl Peers for SignedPeers {
         event: &'a RawValue,
     ) -> PeerAnswer<'a, Vec<Box<RawValue>>> {
         Box::pin(async move {
-            let path = Path::new(V1)
+            let path = Path::new(Purpose::Knock, V1)
                 .segment("send_knock")
                 .segment(room_id.as_str());
             let path = path.segment(event_id.as_str());
@@ -372,7 +394,7 @@ impl Peers for SignedPeers {
     ) -> PeerAnswer<'a, String> {
         Box::pin(async move {
             type Signatures = BTreeMap<String, BTreeMap<String, String>>;
-            let path = Path::new("/_matrix/policy/v1").segment("sign");
+            let path = Path::new(Purpose::Exchange, "/_matrix/policy/v1").segment("sign");
             let answered = self.0.ask(server, Method::POST, path, Some(event), SMALL);
             let mut answer: Signatures = answered.await?;
             let own = answer.remove(server.as_str()).unwrap_or_default();
@@ -396,7 +418,9 @@ impl Peers for SignedPeers {
                 invite_room_state: &invitation.invite_room_state,
             });
             let content = content.map_err(|error| malformed(&error))?;
-            let path = Path::new(V2).segment("invite").segment(room_id.as_str());
+            let path = Path::new(Purpose::Invite, V2)
+                .segment("invite")
+                .segment(room_id.as_str());
             let path = path.segment(event_id.as_str());
             let answer: Invited = self.put(server, path, &content, SMALL).await?;
             Ok(answer.event)

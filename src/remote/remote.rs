@@ -84,7 +84,7 @@ impl Remote {
             key: key.clone(),
         };
         let network = options.network;
-        let client = Client::new(Arc::clone(&network), signer, env.clock.clone());
+        let client = Client::new(Arc::clone(&network), signer, env.clock.clone(), rules);
         let client = Arc::new(client);
         let own = OwnKeys {
             server,
@@ -109,7 +109,6 @@ impl Remote {
                 Arc::clone(engine),
                 env.clone(),
                 Arc::clone(&client),
-                rules,
                 options.senders,
             ),
             client,

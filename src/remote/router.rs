@@ -15,7 +15,7 @@ use belfry_data::{
     RoomReader, STAMP_FIRST, Snapshot, Stamp, StateError, cursor, destinations, global_log,
     keep_destination, move_cursor, note_lag,
 };
-use belfry_policy::{Action, Purpose, Request, Requester};
+use belfry_policy::Purpose;
 use ruma_common::{OwnedRoomId, OwnedServerName, ServerName};
 
 use crate::{
@@ -237,12 +237,8 @@ pub(crate) fn note_lags<'d>(
 }
 
 /// Whether policy lets us tell that server what happens.
-fn may_tell(shared: &Shared, server: &ServerName) -> bool {
-    let asking =
-        Request::new(Requester::Homeserver, Action::Federate).with_peer(server, Purpose::Exchange);
-    belfry_policy::decide(&shared.rules, &asking)
-        .into_result()
-        .is_ok()
+pub(crate) fn may_tell(shared: &Shared, server: &ServerName) -> bool {
+    shared.client.permit(server, Purpose::Exchange).is_ok()
 }
 
 /// An entry of the log that others may be told of.

@@ -14,7 +14,6 @@ use belfry_data::{
     forget_lag, keep_destination,
 };
 use belfry_env::Env;
-use belfry_policy::Rules;
 use ruma_common::{OwnedRoomId, OwnedServerName, OwnedUserId, ServerName};
 use tokio::sync::Semaphore;
 
@@ -44,7 +43,6 @@ pub(crate) struct Shared {
     pub(crate) engine: Arc<dyn Engine>,
     pub(crate) env: Env,
     pub(crate) client: Arc<Client>,
-    pub(crate) rules: Arc<Rules>,
     pub(crate) queues: Queues,
     options: SenderOptions,
     pub(crate) sending: Semaphore,
@@ -61,14 +59,12 @@ impl Senders {
         engine: Arc<dyn Engine>,
         env: Env,
         client: Arc<Client>,
-        rules: Arc<Rules>,
         options: SenderOptions,
     ) -> Self {
         Self(Arc::new(Shared {
             engine,
             env,
             client,
-            rules,
             options,
             queues: Queues::default(),
             sending: Semaphore::new(SENDING_MAX),
@@ -97,10 +93,11 @@ impl Senders {
     }
 
     /// Tells these servers something that may be lost, such as that somebody types: an EDU, whole,
-    /// as JSON. What has the same `key` and was not sent yet is replaced.
+    /// as JSON. What has the same `key` and was not sent yet is replaced. Servers that policy does not
+    /// let us tell are passed over.
     pub fn pass(&self, servers: impl IntoIterator<Item = OwnedServerName>, key: &str, edu: &str) {
         for server in servers {
-            if server == self.0.client.server() {
+            if server == self.0.client.server() || !router::may_tell(&self.0, &server) {
                 continue;
             }
             self.0.queues.with_new(&server, |destination| {

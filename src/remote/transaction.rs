@@ -10,6 +10,7 @@ use belfry_data::{
     keys::{DeviceDue, drop_device_due},
     waiting_edus,
 };
+use belfry_policy::Purpose;
 use http::Method;
 use ruma_common::{OwnedRoomId, ServerName};
 use serde::Serialize;
@@ -277,7 +278,7 @@ pub(crate) async fn send(shared: &Shared, server: &ServerName, parcel: &Parcel) 
         return true;
     }
     let _place = shared.sending.acquire().await;
-    let path = Path::new("/_matrix/federation/v1/send").segment(&parcel.id);
+    let path = Path::new(Purpose::Exchange, "/_matrix/federation/v1/send").segment(&parcel.id);
     let body: Option<&RawValue> = Some(&parcel.body);
     let sent = shared
         .client

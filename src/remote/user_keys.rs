@@ -7,6 +7,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use belfry_data::BoxFuture;
 use belfry_env::Clock;
+use belfry_policy::Purpose;
 use belfry_room::PeerError;
 use belfry_user::{ClaimedKeys, DeviceList, QueriedKeys, RemoteKeys, WantedDevices, WantedKeys};
 use futures_util::{StreamExt as _, stream};
@@ -82,7 +83,7 @@ impl SignedUserKeys {
     ) -> Result<T, Value> {
         let content = serde_json::value::to_raw_value(content);
         let content = content.map_err(|error| failure(&error.to_string()))?;
-        let path = Path::new("/_matrix/federation/v1/user/keys").segment(endpoint);
+        let path = Path::new(Purpose::Keys, "/_matrix/federation/v1/user/keys").segment(endpoint);
         self.send(server, (Method::POST, path), Some(&*content), wait)
             .await
     }
@@ -111,7 +112,8 @@ impl SignedUserKeys {
     }
 
     async fn devices_of(&self, user: &UserId, wait: Duration) -> Result<DeviceList, Value> {
-        let path = Path::new("/_matrix/federation/v1/user/devices").segment(user.as_str());
+        let path =
+            Path::new(Purpose::Keys, "/_matrix/federation/v1/user/devices").segment(user.as_str());
         let request = (Method::GET, path);
         let told: Listed = self.send(user.server_name(), request, None, wait).await?;
         if told.user_id != *user {

@@ -1,5 +1,6 @@
 """Belfry, as it is shipped, with a configuration for a closed network."""
 
+import json
 import os
 import selectors
 import subprocess
@@ -29,6 +30,10 @@ class Belfry(Process):
 
     def __init__(self, port, client_port, certificates):
         super().__init__(f"localhost:{port}", client_port)
+        self.certificates = certificates
+        # Keys that it signed with before.
+        self._formers = []
+        self.authority = certificates.authority
         self._config = self.folder / "belfry.toml"
         limits = "\n".join(f'{name} = "off"' for name in RATE_LIMITS)
         self._config.write_text(
@@ -53,6 +58,29 @@ retry_max_minutes = 1
 {limits}
 """
         )
+
+    def command(self, *words):
+        """One command of the program, while the server runs."""
+        subprocess.run(
+            [os.environ["BELFRY_BIN"], "--config", str(self._config), *words],
+            cwd=self.folder,
+            env=environment(),
+            check=True,
+            timeout=PROCESS_MAX_S,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+        )
+
+    def change_key(self, line, former):
+        """From the next start on it signs with this key; `former` tells of the one before."""
+        file = self.folder / "data" / "signing.key"
+        assert file.exists(), f"{file} is not where the key is"
+        file.write_text(line)
+        self._formers.append(former)
+        kept = [each for each in self._config.read_text().splitlines() if "former_" not in each]
+        place = kept.index("[federation]") + 1
+        kept.insert(place, f"former_signing_keys = {json.dumps(self._formers)}")
+        self._config.write_text("\n".join(kept) + "\n")
 
     def _spawn(self, log):
         return subprocess.Popen(

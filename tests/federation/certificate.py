@@ -19,23 +19,16 @@ class Certificates:
         self.authority = folder / "authority.pem"
         self.certificate = folder / "certificate.pem"
         self.key = folder / "key.pem"
-        authority_key = ec.generate_private_key(ec.SECP256R1())
-        key = ec.generate_private_key(ec.SECP256R1())
+        self._authority_key = authority_key = ec.generate_private_key(ec.SECP256R1())
+        self._pair = key = ec.generate_private_key(ec.SECP256R1())
         issuer = _name("Authority of a test")
         authority = (
             _begin(issuer, issuer, authority_key)
             .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
             .sign(authority_key, hashes.SHA256())
         )
-        certificate = (
-            _begin(_name("localhost"), issuer, key)
-            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-            .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
-            .add_extension(_names_here(), critical=False)
-            .sign(authority_key, hashes.SHA256())
-        )
         self.authority.write_bytes(_pem(authority))
-        self.certificate.write_bytes(_pem(certificate))
+        self.renew()
         self.key.write_bytes(
             key.private_bytes(
                 serialization.Encoding.PEM,
@@ -44,6 +37,17 @@ class Certificates:
             )
         )
         self.key.chmod(0o600)
+
+    def renew(self):
+        """Another certificate for the same key, in the place of the one before."""
+        certificate = (
+            _begin(_name("localhost"), _name("Authority of a test"), self._pair)
+            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+            .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+            .add_extension(_names_here(), critical=False)
+            .sign(self._authority_key, hashes.SHA256())
+        )
+        self.certificate.write_bytes(_pem(certificate))
 
 
 def _name(text):

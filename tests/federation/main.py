@@ -21,6 +21,7 @@ import talking  # noqa: F401
 import finding  # noqa: F401
 import passing  # noqa: F401
 import keys  # noqa: F401
+import trust  # noqa: F401
 import outage  # noqa: F401
 from belfry import Belfry
 from certificate import Certificates

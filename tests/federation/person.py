@@ -11,7 +11,7 @@ PASSWORD = "correct horse battery"
 # How long one request may take; a join waits for the other server.
 REQUEST_MAX_S = 60
 # How long one thing that is waited for may take, and one long-poll meanwhile.
-STEP_MAX_S = 20
+STEP_MAX_S = 40
 POLL_MS = 5_000
 _numbers = itertools.count(1)
 
