@@ -196,7 +196,7 @@ fn rates(limits: &RateLimits) -> RateOptions {
 }
 
 /// Which key is which limit.
-fn named(limits: &RateLimits) -> [(Limit, RateLimit); 14] {
+fn named(limits: &RateLimits) -> [(Limit, RateLimit); 15] {
     [
         (Limit::Message, limits.message),
         (Limit::Registration, limits.registration),
@@ -214,6 +214,7 @@ fn named(limits: &RateLimits) -> [(Limit, RateLimit); 14] {
         (Limit::InviteUser, limits.invite_user),
         (Limit::InviteIssuer, limits.invite_issuer),
         (Limit::KeyClaim, limits.key_claim),
+        (Limit::Presence, limits.presence),
         (Limit::MediaUpload, limits.media_upload),
     ]
 }

@@ -244,6 +244,8 @@ sections! {
         invite_issuer: RateLimit = Raw::Rate { interval_ms: 3_333, burst: 10 },
         /// Per user: claims of one-time keys.
         key_claim: RateLimit = Raw::Rate { interval_ms: 50, burst: 100 },
+        /// Per user: presence set.
+        presence: RateLimit = Raw::Rate { interval_ms: 10_000, burst: 1 },
         /// Per user: files sent.
         media_upload: RateLimit = Raw::Rate { interval_ms: 100, burst: 100 },
     }

@@ -179,6 +179,7 @@ config-rate-limits-invite-room = For each room: invitations.
 config-rate-limits-invite-user = For each user: invitations received.
 config-rate-limits-invite-issuer = For each user: invitations sent.
 config-rate-limits-key-claim = For each user: claims of one-time keys.
+config-rate-limits-presence = For each user: changes of presence.
 config-rate-limits-media-upload = For each user: files sent.
 config-log = The log, on standard error. It never holds what people write, nor secrets.
 config-log-level = The least important lines that are written: "error", "warn", "info", "debug" or "trace".

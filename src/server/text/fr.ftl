@@ -179,6 +179,7 @@ config-rate-limits-invite-room = Pour chaque salon : invitations.
 config-rate-limits-invite-user = Pour chaque utilisateur : invitations reçues.
 config-rate-limits-invite-issuer = Pour chaque utilisateur : invitations envoyées.
 config-rate-limits-key-claim = Pour chaque utilisateur : réclamations de clés à usage unique.
+config-rate-limits-presence = Pour chaque utilisateur : changements de présence.
 config-rate-limits-media-upload = Pour chaque utilisateur : fichiers envoyés.
 config-log = Le journal, sur la sortie d’erreur. Il ne contient jamais ce que les gens écrivent, ni de secrets.
 config-log-level = Les lignes les moins importantes qui sont écrites : "error", "warn", "info", "debug" ou "trace".
