@@ -5,6 +5,8 @@
 //! which engine holds the database nor which network its router is served on.
 
 mod devices;
+#[cfg(test)]
+mod devices_tests;
 mod duty;
 mod federation;
 mod node;

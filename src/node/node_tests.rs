@@ -73,11 +73,15 @@ async fn a_stop_ends_every_task_at_once() {
         [
             "sync notifier",
             "sync projector",
+            "note trimming",
             "expiry",
             "age",
             "flow watch",
+            "delayed events",
             "directories",
             "media sweep",
+            "media copies",
+            "devices",
             "room upkeep",
         ]
     );
