@@ -74,6 +74,26 @@ fn the_middle_is_cropped_to_the_shape() {
     assert!(left[0] > 200 && right[2] > 200, "{left:?} {right:?}");
 }
 
+/// What is scaled before it is cut out, what is cut out before, and lines.
+#[test]
+fn pictures_of_any_shape_get_the_size() {
+    use Method::{Crop, Scale};
+    for ((width, height), wanted, expected) in [
+        ((1281, 2000), size(640, 640, Crop), (640, 640)),
+        ((2000, 641), size(640, 640, Crop), (640, 640)),
+        ((3000, 200), size(96, 96, Crop), (96, 96)),
+        ((200, 3000), size(32, 32, Crop), (32, 32)),
+        ((9000, 1), size(800, 600, Scale), (800, 1)),
+        ((2, 9000), size(320, 240, Scale), (1, 240)),
+        ((4000, 3000), size(1600, 1200, Scale), (1600, 1200)),
+        ((1601, 900), size(1600, 1200, Scale), (1600, 899)),
+    ] {
+        let source = written(&halves(width, height), ImageFormat::Png);
+        let (made, _) = made(&source, wanted);
+        assert_eq!(made.dimensions(), expected, "{width} x {height}");
+    }
+}
+
 #[test]
 fn nothing_is_scaled_up() {
     let source = written(&halves(40, 30), ImageFormat::Png);

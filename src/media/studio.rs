@@ -32,8 +32,9 @@ pub const ANIMATION_TIME_MAX: Duration = Duration::from_secs(5);
 pub const FAILURES_MAX: usize = 1_000;
 /// How long a picture that could not be made is not tried again.
 pub const FAILURE_TIME: Duration = Duration::from_mins(10);
-/// Bytes that one pixel takes while it is decoded, at most.
-const BYTES_PER_PIXEL: u64 = 8;
+/// Bytes that one pixel takes while it is decoded, at most: four colours of 16 bits, or three with
+/// what a progressive JPEG keeps beside them.
+const BYTES_PER_PIXEL: u64 = 10;
 
 /// The pool with its limits.
 #[derive(Debug)]
