@@ -22,8 +22,8 @@ const LOOKED_UP_AT_ONCE: usize = 500;
 /// Answers with missing ancestors that are asked for in one round.
 const GAP_ANSWERS_MAX: usize = 10;
 /// Events before others that are asked for one by one in one round.
-const SINGLES_MAX: usize = 10;
-/// States and auth chains that are asked for in one round.
+const SINGLES_MAX: usize = 5;
+/// States, auth chains and such single events that are asked for in one round.
 const ROUND_FETCHES_MAX: usize = 20;
 
 /// What an event lacks.
@@ -197,6 +197,7 @@ impl Inbound {
                     return Ok(());
                 }
                 pool.singles += 1;
+                pool.fetches += 1;
                 let found = match self.fetch(pool, server).single(*hash).await {
                     Ok(found) => found,
                     Err(FetchError::Room(error)) => return Err(error.into()),
