@@ -39,6 +39,14 @@ impl FromRef<Api> for Elsewhere {
 }
 
 impl Elsewhere {
+    /// What is between this server and others, for administrators.
+    pub(crate) fn administer(&self, requester: &Requester) -> Result<&Federation, ApiError> {
+        let asking = belfry_policy::Requester::Account(requester.account());
+        let request = Request::new(asking, Action::Administer);
+        belfry_policy::decide(&self.rules, &request).into_result()?;
+        Ok(&self.federation)
+    }
+
     /// Whether the server is another one.
     pub(crate) fn is_far(&self, server: &ServerName) -> bool {
         server != self.federation.server()

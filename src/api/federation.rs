@@ -29,6 +29,7 @@ use belfry_user::PresenceState;
 use futures_util::future::BoxFuture;
 use http::Method;
 use ruma_common::{EventId, OwnedServerName, RoomId, ServerName, UserId};
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use self::ask::{Ask, Turns};
@@ -59,6 +60,9 @@ pub trait Gateway: Send + Sync {
     /// A server has proved that it is there: what waits for it can be sent.
     fn heard_of(&self, server: &ServerName);
 
+    /// How it stands with other servers; not more than an answer may hold.
+    fn destinations(&self) -> Vec<(OwnedServerName, Destination)>;
+
     /// Tells the other servers in the room what may be lost: an EDU, whole, as JSON. What has the
     /// same `key` and was not sent yet is replaced.
     fn tell_room(&self, room: &RoomId, key: String, edu: String);
@@ -72,6 +76,23 @@ pub trait Gateway: Send + Sync {
     /// The documents of these servers, each with when it must still be valid (milliseconds since
     /// the Unix epoch), signed by us as well; those that are to be had.
     fn notarise(&self, wanted: Vec<(OwnedServerName, u64)>) -> BoxFuture<'_, Vec<String>>;
+}
+
+/// How it stands with another server, as administrators are shown it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Destination {
+    /// Events that wait in memory.
+    pub queued: usize,
+    /// EDUs that may be lost and wait.
+    pub passing: usize,
+    /// Whether it is told, room by room, what it missed.
+    pub catching_up: bool,
+    /// Transactions in a row that it did not take.
+    pub failures: u32,
+    /// In how many milliseconds it is tried again, if it failed.
+    pub retry_in_ms: Option<u64>,
+    /// When it was heard of last since the start, in milliseconds since the Unix epoch.
+    pub last_heard_ts: Option<u64>,
 }
 
 /// What handlers need to answer other servers. Cheap to clone.

@@ -1,5 +1,5 @@
-//! Agreements with other servers, for administrators: what each may ask of us, and we of it. A
-//! change is in force at once.
+//! Other servers, for administrators: the agreement with each, which is in force at once, and how it
+//! stands with each.
 
 use belfry_user::{Partner, PartnerError, Users};
 use http::StatusCode;
@@ -8,9 +8,10 @@ use serde_json::{Map, json};
 
 use crate::{
     edge::{Call, JsonText, Routes, Rule},
+    elsewhere::Elsewhere,
     error::{ApiError, Refusal},
     state::Api,
-    wire::partner::{EndPartner, ListPartners, SetPartner},
+    wire::partner::{EndPartner, ListDestinations, ListPartners, RetryDestination, SetPartner},
 };
 
 /// Adds the endpoints.
@@ -19,6 +20,8 @@ pub(crate) fn routes(routes: Routes<Api>) -> Routes<Api> {
         .serve(Rule::NONE, list)
         .serve(Rule::FORM, set)
         .serve(Rule::OPTIONAL, end)
+        .serve(Rule::NONE, destinations)
+        .serve(Rule::OPTIONAL, retry)
 }
 
 /// `GET /_belfry/admin/v1/partners`.
@@ -53,6 +56,27 @@ async fn set(users: Users, call: Call<SetPartner>) -> Result<JsonText, ApiError>
 async fn end(users: Users, call: Call<EndPartner>) -> Result<JsonText, ApiError> {
     let server = &call.request.server;
     users.set_partner(&call.auth, server, None).await?;
+    Ok(JsonText("{}".to_owned()))
+}
+
+/// `GET /_belfry/admin/v1/destinations`: what waits for each server, since when it does not answer,
+/// when it is tried again, and when it was heard of last.
+async fn destinations(
+    elsewhere: Elsewhere,
+    call: Call<ListDestinations>,
+) -> Result<JsonText, ApiError> {
+    let federation = elsewhere.administer(&call.auth)?;
+    let told = federation.gateway()?.destinations().into_iter();
+    let told: Map<_, _> = told
+        .map(|(server, it)| (server.to_string(), json!(it)))
+        .collect();
+    Ok(JsonText(json!({"destinations": told}).to_string()))
+}
+
+/// `POST /_belfry/admin/v1/destinations/{serverName}/retry`: it is tried again now.
+async fn retry(elsewhere: Elsewhere, call: Call<RetryDestination>) -> Result<JsonText, ApiError> {
+    let federation = elsewhere.administer(&call.auth)?;
+    federation.gateway()?.heard_of(&call.request.server);
     Ok(JsonText("{}".to_owned()))
 }
 

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use belfry_api::federation::{Federation, Gateway};
+use belfry_api::federation::{Destination, Federation, Gateway};
 use belfry_data::Engine;
 use belfry_env::Env;
 use belfry_media::{Origin, Ports, Web};
@@ -87,6 +87,22 @@ struct Wired(Remote);
 impl Gateway for Wired {
     fn heard_of(&self, server: &ServerName) {
         self.0.senders.heard_of(server);
+    }
+
+    fn destinations(&self) -> Vec<(OwnedServerName, Destination)> {
+        let standings = self.0.senders.standings().into_iter();
+        let told = standings.map(|(server, standing)| {
+            let told = Destination {
+                queued: standing.queued,
+                passing: standing.passing,
+                catching_up: standing.catching_up,
+                failures: standing.failures,
+                retry_in_ms: standing.retry_in_ms,
+                last_heard_ts: standing.heard_ms,
+            };
+            (server, told)
+        });
+        told.collect()
     }
 
     fn tell_room(&self, room: &RoomId, key: String, edu: String) {

@@ -44,6 +44,8 @@ pub(crate) struct Line {
     pub(crate) places: Arc<Semaphore>,
     failures: u32,
     until: Moment,
+    /// When it answered last, as the wall clock had it, in milliseconds since the Unix epoch.
+    answered_ms: Option<u64>,
 }
 
 /// Asks other servers, signed. Shared.
@@ -137,6 +139,15 @@ impl Client {
         self.note(server, true);
     }
 
+    /// Servers that are remembered, each with when it was heard of last, in milliseconds since the
+    /// Unix epoch.
+    pub(crate) fn remembered(&self) -> BTreeMap<OwnedServerName, Option<u64>> {
+        let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        let each = lines.iter();
+        each.map(|(server, line)| (server.clone(), line.answered_ms))
+            .collect()
+    }
+
     pub(crate) fn is_left_alone(&self, server: &ServerName) -> bool {
         let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         let line = lines.get(server);
@@ -153,6 +164,7 @@ impl Client {
             places: Arc::new(Semaphore::new(PER_SERVER_MAX)),
             failures: 0,
             until: Moment::default(),
+            answered_ms: None,
         };
         lines.entry(server.to_owned()).or_insert_with(fresh).clone()
     }
@@ -166,6 +178,9 @@ impl Client {
                 line.failures.saturating_add(1)
             };
             line.until = self.clock.now() + LEFT_ALONE;
+            if reached {
+                line.answered_ms = Some(self.clock.wall_ms());
+            }
         }
     }
 }

@@ -70,7 +70,7 @@ pub use push::{PUSH_LIMITS, PushError, PushGateways};
 pub use queue::{PASSING_MAX, QUEUED_MAX};
 pub use remote::{OfflineError, Remote, RemoteOptions, internet, push_gateways};
 pub use resolver::{RECORDS_MAX, Resolve, Service, SystemResolver, Unresolved};
-pub use sender::{RETRY_MIN, SENDING_MAX, SenderOptions, Senders};
+pub use sender::{RETRY_MIN, SENDING_MAX, STANDINGS_MAX, SenderOptions, Senders, Standing};
 pub use signer::{Signer, UnsignedError};
 pub use socket::{Socket, Sockets, Tcp};
 pub use target::ROOM_SERVERS_MAX;

@@ -5,6 +5,7 @@
 //! server that fails until it is heard of. Knows nothing of who is concerned by what.
 
 use std::{
+    collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -31,6 +32,35 @@ use crate::{
 pub const SENDING_MAX: usize = 100;
 /// How long a server is left alone after a failure; after each further one twice as long.
 pub const RETRY_MIN: Duration = Duration::from_secs(5);
+/// Servers that [`Senders::standings`] tells of.
+pub const STANDINGS_MAX: usize = 10_000;
+
+/// How it stands with another server.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// Events that wait in memory.
+    pub queued: usize,
+    /// EDUs that may be lost and wait.
+    pub passing: usize,
+    /// Whether it is told, room by room, what it missed.
+    pub catching_up: bool,
+    /// Transactions in a row that it did not take.
+    pub failures: u32,
+    /// In how many milliseconds it is tried again, if it failed.
+    pub retry_in_ms: Option<u64>,
+    /// When it was heard of last since the start, in milliseconds since the Unix epoch.
+    pub heard_ms: Option<u64>,
+}
+
+impl Standing {
+    fn of(heard_ms: Option<u64>) -> Self {
+        Self {
+            heard_ms,
+            ..Self::default()
+        }
+    }
+}
+
 /// What senders are told.
 #[derive(Debug, Clone)]
 pub struct SenderOptions {
@@ -133,17 +163,26 @@ impl Senders {
         });
     }
 
-    /// Servers that lag: how many events wait in memory, and how often each failed in a row.
-    pub fn lagging(&self) -> Vec<(OwnedServerName, usize, u32)> {
-        let queues = self.0.queues.lock();
-        let each = queues.iter().map(|(server, destination)| {
-            (
-                server.clone(),
-                destination.due.len(),
-                destination.failures(),
-            )
-        });
-        each.collect()
+    /// How it stands with every server that was spoken to lately or has something to be told, by
+    /// name; at most [`STANDINGS_MAX`], those that do not answer first.
+    pub fn standings(&self) -> Vec<(OwnedServerName, Standing)> {
+        let now_ms = self.0.env.clock.age_ms();
+        let heard = self.0.client.remembered().into_iter();
+        let heard = heard.map(|(server, heard_ms)| (server, Standing::of(heard_ms)));
+        let mut found: BTreeMap<_, _> = heard.collect();
+        for (server, destination) in self.0.queues.lock().iter() {
+            let standing = found.entry(server.clone()).or_default();
+            standing.queued = destination.due.len();
+            standing.passing = destination.passing.len();
+            standing.catching_up = !destination.whole || destination.catching.is_some();
+            standing.failures = destination.failures();
+            let row = destination.row.as_ref().filter(|row| row.failures > 0);
+            standing.retry_in_ms = row.map(|row| row.retry_age_ms.saturating_sub(now_ms));
+        }
+        let mut named: Vec<_> = found.into_iter().collect();
+        named.sort_by_key(|(_, standing)| standing.failures == 0);
+        named.truncate(STANDINGS_MAX);
+        named
     }
 }
 

@@ -13,7 +13,7 @@ use ruma_common::{
 };
 use serde_json::{Value, json};
 
-use super::{Federation, Gateway, ask::WAITING_MAX};
+use super::{Destination, Federation, Gateway, ask::WAITING_MAX};
 use crate::fixture::TestApp;
 
 const NOW_MS: u64 = 1_700_000_000_000;
@@ -56,6 +56,10 @@ impl Keys for KnownKeys {
 
 impl Gateway for KnownKeys {
     fn heard_of(&self, _: &ServerName) {}
+
+    fn destinations(&self) -> Vec<(OwnedServerName, Destination)> {
+        Vec::new()
+    }
 
     fn tell_room(&self, _: &RoomId, _: String, _: String) {}
 

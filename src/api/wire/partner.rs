@@ -31,6 +31,16 @@ pub(crate) struct EndPartner {
     pub(crate) server: OwnedServerName,
 }
 
+/// `GET /_belfry/admin/v1/destinations`.
+#[derive(Debug)]
+pub(crate) struct ListDestinations;
+
+/// `POST /_belfry/admin/v1/destinations/{serverName}/retry`.
+#[derive(Debug)]
+pub(crate) struct RetryDestination {
+    pub(crate) server: OwnedServerName,
+}
+
 macro_rules! metadata {
     ($($request:ident: $method:ident $path:literal;)+) => {$(
         impl Metadata for $request {
@@ -47,6 +57,8 @@ metadata! {
     ListPartners: GET "/_belfry/admin/v1/partners";
     SetPartner: PUT "/_belfry/admin/v1/partners/{server_name}";
     EndPartner: DELETE "/_belfry/admin/v1/partners/{server_name}";
+    ListDestinations: GET "/_belfry/admin/v1/destinations";
+    RetryDestination: POST "/_belfry/admin/v1/destinations/{server_name}/retry";
 }
 
 #[derive(Deserialize)]
@@ -95,6 +107,32 @@ impl IncomingRequest for SetPartner {
 }
 
 impl IncomingRequest for EndPartner {
+    type EndpointError = Error;
+    type OutgoingResponse = Error;
+
+    fn try_from_http_request_inner(
+        _: http::Request<&[u8]>,
+        path_args: &[&str],
+    ) -> Result<Self, DeserializationError> {
+        Ok(Self {
+            server: server(path_args)?,
+        })
+    }
+}
+
+impl IncomingRequest for ListDestinations {
+    type EndpointError = Error;
+    type OutgoingResponse = Error;
+
+    fn try_from_http_request_inner(
+        _: http::Request<&[u8]>,
+        _: &[&str],
+    ) -> Result<Self, DeserializationError> {
+        Ok(Self)
+    }
+}
+
+impl IncomingRequest for RetryDestination {
     type EndpointError = Error;
     type OutgoingResponse = Error;
 

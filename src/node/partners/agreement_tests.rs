@@ -1,5 +1,7 @@
 //! Agreements that are changed while servers run, in both directions.
 
+use std::time::Duration;
+
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -95,5 +97,48 @@ async fn a_server_that_is_shut_out_is_neither_asked_nor_told_until_it_is_let_in(
     assert!(texts.contains(&"heard".to_owned()), "{texts:?}");
     let profile = one.get("GET", "/profile/@user:hs2", json!(null)).await;
     assert_eq!(profile, json!({}));
+    world.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn administrators_see_how_it_stands_with_a_server_and_have_it_tried_again() {
+    let path = "/_belfry/admin/v1/destinations";
+    let world = World::new().await;
+    let room = world.room_of_two().await;
+    let one = &world.members[0];
+    one.say(&room, "heard").await;
+    world.settle().await;
+    let retry = format!("{path}/hs2/retry");
+    for (method, path) in [("GET", path), ("POST", &retry)] {
+        let (status, _) = one.ask(method, path, json!({})).await;
+        assert_eq!(status, StatusCode::FORBIDDEN, "{path}");
+    }
+    one.promote().await;
+    let standing = async || one.get("GET", path, json!(null)).await["destinations"]["hs2"].clone();
+    let before = standing().await;
+    assert_eq!(
+        (&before["failures"], &before["retry_in_ms"]),
+        (&json!(0), &json!(null))
+    );
+    assert!(before["last_heard_ts"].is_u64(), "{before}");
+    world.part(0, 1);
+    one.say(&room, "unheard").await;
+    world.pass(Duration::from_hours(5)).await;
+    let away = standing().await;
+    let waits = away["queued"] == 1 || away["catching_up"] == true;
+    assert!(waits, "{away}");
+    assert!(away["failures"].as_u64() > Some(2), "{away}");
+    assert!(away["retry_in_ms"].as_u64() > Some(0), "{away}");
+    assert_eq!(away["last_heard_ts"], before["last_heard_ts"]);
+    world.net.heal();
+    one.get("POST", &retry, json!({})).await;
+    world.pass(Duration::from_secs(1)).await;
+    let texts = world.members[1].texts(&room).await;
+    assert_eq!(texts, ["heard", "unheard"]);
+    let after = standing().await;
+    assert_eq!(
+        (&after["failures"], &after["queued"]),
+        (&json!(0), &json!(0))
+    );
     world.stop().await;
 }
