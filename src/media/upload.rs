@@ -140,12 +140,11 @@ impl Media {
         bytes: u64,
         bytes_max: u64,
     ) -> Result<(), MediaError> {
-        let before = match *uploaded {
-            Some(bytes) => bytes,
-            None => {
-                let counted = all_uploaded_bytes(&*self.snapshot().await?).await?;
-                *uploaded.insert(counted)
-            }
+        let before = if let Some(bytes) = *uploaded {
+            bytes
+        } else {
+            let counted = all_uploaded_bytes(&*self.snapshot().await?).await?;
+            *uploaded.insert(counted)
         };
         if before.saturating_add(bytes) > bytes_max {
             return Err(MediaError::ServerQuota(self.0.options.help.clone()));
