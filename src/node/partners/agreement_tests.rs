@@ -109,7 +109,7 @@ async fn administrators_see_how_it_stands_with_a_server_and_have_it_tried_again(
     one.say(&room, "heard").await;
     world.settle().await;
     let retry = format!("{path}/hs2/retry");
-    for (method, path) in [("GET", path), ("POST", &retry)] {
+    for (method, path) in [("GET", path), ("POST", retry.as_str())] {
         let (status, _) = one.ask(method, path, json!({})).await;
         assert_eq!(status, StatusCode::FORBIDDEN, "{path}");
     }
