@@ -101,6 +101,12 @@ async fn claim_on(env: Env, owner: Arc<Owner>, at: SocketAddr, given: watch::Sen
     .await;
 }
 
+/// Any moment in which the server works.
+async fn moment(env: &Env, random: &Random) {
+    let delay = Duration::from_micros(random.below(DELAY_MAX_US));
+    env.clock.sleep(delay).await;
+}
+
 #[test]
 fn no_key_is_given_twice_by_a_server_that_is_killed_again_and_again() {
     let runtime = runtime();
@@ -127,8 +133,7 @@ fn no_key_is_given_twice_by_a_server_that_is_killed_again_and_again() {
             let more = usize::try_from(random.below(BETWEEN_KILLS_MAX)).unwrap();
             let enough = CLAIMS.min(given.borrow().answers + more);
             seen.wait_for(|now| now.answers >= enough).await.unwrap();
-            let delay = Duration::from_micros(random.below(DELAY_MAX_US));
-            env.clock.sleep(delay).await;
+            moment(&env, &random).await;
             server.kill();
             kills += 1;
             for task in tasks {

@@ -202,10 +202,10 @@ async fn whenever_it_is_killed_a_file_is_whole_or_not_there() {
     let mut acknowledged = Vec::new();
     for round in 0..ROUNDS {
         let file = uploader.reserve(&server).await;
-        let sleep = Duration::from_millis(uploader.env.random.below(8 * (round + 1)));
+        let moment = Duration::from_millis(uploader.env.random.below(8 * (round + 1)));
         let put = uploader.put(&server, &file, content(round));
         // Either comes first: the answer or the end.
-        let answered = uploader.env.clock.within(sleep, put).await;
+        let answered = uploader.env.clock.within(moment, put).await;
         server.kill();
         server = uploader.place.start();
         let found = uploader.get(&server, &file).await;

@@ -15,6 +15,8 @@ const ENV: &[&str] = &["src/env/"];
 const SUITES: &[&str] = &["src/kv/conformance", "src/kv/memory_tests.rs"];
 /// Processes that are killed, and disks that fill up.
 const PROCESSES: &[&str] = &["src/kv-rocks/process_tests.rs"];
+/// Programs of their own, which talk to a server as the apps do that people have.
+const CLIENTS: &str = "tests/clients/";
 /// Its committer and its readers are threads.
 const ROCKS: &[&str] = &["src/kv-rocks/"];
 
@@ -53,8 +55,9 @@ pub(crate) fn uses(sources: &[Source<'_>]) -> Vec<Fault> {
     for source in sources {
         for (sequence, owners, instead) in BANNED {
             let mut owners = owners.iter().copied().flatten();
-            let owned =
-                owners.any(|owner| source.path.starts_with(owner)) || is_benchmark(source.path);
+            let owned = owners.any(|owner| source.path.starts_with(owner))
+                || source.path.starts_with(CLIENTS)
+                || is_benchmark(source.path);
             let lines = if owned {
                 Vec::new()
             } else {

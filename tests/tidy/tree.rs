@@ -10,6 +10,8 @@ use std::{
 const IGNORED: [&str; 3] = [".git", "data", "target"];
 /// Trees that exist to be broken.
 const FIXTURES: &str = "tests/data";
+/// Packages that are no part of the workspace.
+const OUTSIDE: [&str; 1] = ["tests/clients/sdk"];
 
 /// File texts by their path from the workspace's root, with `/`.
 #[derive(Debug, Default)]
@@ -42,10 +44,13 @@ impl Tree {
         self.files.insert(path.to_owned(), text);
     }
 
-    /// Folder names of the crates, with the text of their manifests.
+    /// Folder names of the workspace's crates, with the text of their manifests.
     pub(crate) fn crates(&self) -> impl Iterator<Item = (&str, &str)> {
         self.files.iter().filter_map(|(path, text)| {
             let folder = path.strip_suffix("/Cargo.toml")?;
+            if OUTSIDE.contains(&folder) {
+                return None;
+            }
             Some((folder.strip_prefix("src/").unwrap_or(folder), text.as_str()))
         })
     }

@@ -24,7 +24,7 @@ use matrix_sdk::{
     sliding_sync::VersionBuilder,
 };
 use matrix_sdk_ui::{
-    room_list_service::filters::new_filter_non_left,
+    room_list_service::{RoomListItem, filters::new_filter_non_left},
     sync_service::{State, SyncService},
 };
 use person::{Failure, PASSWORD, Person, until};
@@ -42,6 +42,26 @@ struct Shown {
     name: String,
     unread: u64,
     invited: bool,
+}
+
+impl Shown {
+    fn of(room: &RoomListItem) -> Self {
+        let name = room.cached_display_name();
+        Self {
+            name: name.map(|name| name.to_string()).unwrap_or_default(),
+            unread: room.unread_notification_counts().notification_count,
+            invited: room.state() == RoomState::Invited,
+        }
+    }
+
+    /// A room that the reader is in.
+    fn joined(name: &str, unread: u64) -> Self {
+        Self {
+            name: name.to_owned(),
+            unread,
+            invited: false,
+        }
+    }
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -90,24 +110,13 @@ async fn run(server: &mut Server) -> Result<(), Failure> {
             for diff in diffs {
                 diff.apply(&mut list);
             }
-            let rooms = list.iter().map(|room| Shown {
-                name: room
-                    .cached_display_name()
-                    .map(|name| name.to_string())
-                    .unwrap_or_default(),
-                unread: room.unread_notification_counts().notification_count,
-                invited: room.state() == RoomState::Invited,
-            });
+            let rooms = list.iter().map(Shown::of);
             shown.send_replace(rooms.collect());
         }
         Err("the list of rooms ended".into())
     };
     let acting = async {
-        let room = |name: &str, unread| Shown {
-            name: name.to_owned(),
-            unread,
-            invited: false,
-        };
+        let room = Shown::joined;
         shows(
             &mut seen,
             &[room("Budget", 2), room("Council", 1), room("Archive", 1)],
@@ -126,23 +135,7 @@ async fn run(server: &mut Server) -> Result<(), Failure> {
         )
         .await?;
 
-        let invited = invite(&alice, &bob, "Delegation").await?;
-        let invitation = Shown {
-            invited: true,
-            ..room("Delegation", 0)
-        };
-        comes(&mut seen, |list| {
-            list.iter()
-                .any(|room| room.name == invitation.name && room.invited)
-        })
-        .await?;
-        app.join_room_by_id(&invited).await?;
-        comes(&mut seen, |list| {
-            list.iter()
-                .any(|room| room.name == invitation.name && !room.invited)
-        })
-        .await?;
-
+        is_invited(&mut seen, (&alice, &bob), &app).await?;
         server.kill_and_start().await?;
         restart(&service).await?;
         alice.say(council, "after the kill").await?;
@@ -160,6 +153,23 @@ async fn run(server: &mut Server) -> Result<(), Failure> {
         return Err(format!("the server complains:\n{log}").into());
     }
     Ok(())
+}
+
+/// An invitation comes, and becomes a room.
+async fn is_invited(
+    seen: &mut watch::Receiver<Vec<Shown>>,
+    (alice, bob): (&Person, &Person),
+    app: &Client,
+) -> Result<(), Failure> {
+    let name = "Delegation";
+    let shows_it = |list: &Vec<Shown>, invited| {
+        list.iter()
+            .any(|room| room.name == name && room.invited == invited)
+    };
+    let room = invite(alice, bob, name).await?;
+    comes(seen, |list| shows_it(list, true)).await?;
+    app.join_room_by_id(&room).await?;
+    comes(seen, |list| shows_it(list, false)).await
 }
 
 /// Signs in as Element X does.
