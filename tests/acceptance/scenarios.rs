@@ -10,16 +10,16 @@ use super::{ROOT, rows, tests};
 /// Every list: its name and its text.
 fn lists() -> Vec<(String, String)> {
     let folder = Path::new(ROOT).join("tests/data");
-    let names = fs::read_dir(&folder).unwrap().map(|entry| {
-        let name = entry.unwrap().file_name();
-        name.into_string().unwrap()
+    let names = fs::read_dir(&folder).expect("a checkout").map(|entry| {
+        let name = entry.expect("a folder").file_name();
+        name.into_string().expect("names in Unicode")
     });
     let mut names: Vec<_> = names
         .filter(|name| name.starts_with("scenarios_") && name.ends_with(".tsv"))
         .collect();
     names.sort_unstable();
     let read = |name: String| {
-        let text = fs::read_to_string(folder.join(&name)).unwrap();
+        let text = fs::read_to_string(folder.join(&name)).expect("a list");
         (name, text)
     };
     names.into_iter().map(read).collect()
