@@ -14,8 +14,9 @@ fn lists() -> Vec<(String, String)> {
         let name = entry.expect("a folder").file_name();
         name.into_string().expect("names in Unicode")
     });
+    let is_table = |name: &str| Path::new(name).extension().is_some_and(|end| end == "tsv");
     let mut names: Vec<_> = names
-        .filter(|name| name.starts_with("scenarios_") && name.ends_with(".tsv"))
+        .filter(|name| name.starts_with("scenarios_") && is_table(name))
         .collect();
     names.sort_unstable();
     let read = |name: String| {
