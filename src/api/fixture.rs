@@ -45,7 +45,7 @@ use tower::ServiceExt as _;
 use tracing::{Event, Level, Metadata, Subscriber, field::Visit, span};
 
 use crate::{
-    About, Api, WellKnown,
+    About, Api, Turn, WellKnown,
     edge::{Edge, EdgeOptions, Peer, TrustedProxies},
     federation::Federation,
     rate::RateOptions,
@@ -120,7 +120,14 @@ impl TestApp {
 
     /// With other files, and other ways to more of them.
     pub(crate) fn with_files(files: Files) -> Self {
-        Self::complete(Registration::Open, None, Self::alone(), files)
+        let about = (None, WellKnown::NOTHING);
+        Self::complete(Registration::Open, None, Self::alone(), files, about)
+    }
+
+    /// With a TURN server, and with what is told at well-known URIs.
+    pub(crate) fn telling(turn: Turn, well_known: WellKnown) -> Self {
+        let (files, about) = (Files::default(), (Some(turn), well_known));
+        Self::complete(Registration::Open, None, Self::alone(), files, about)
     }
 
     fn alone() -> Federation {
@@ -137,7 +144,8 @@ impl TestApp {
         shared_secret: Option<SharedSecret>,
         federation: Federation,
     ) -> Self {
-        Self::complete(registration, shared_secret, federation, Files::default())
+        let (files, about) = (Files::default(), (None, WellKnown::NOTHING));
+        Self::complete(registration, shared_secret, federation, files, about)
     }
 
     fn complete(
@@ -145,6 +153,7 @@ impl TestApp {
         shared_secret: Option<SharedSecret>,
         federation: Federation,
         files: Files,
+        (turn, well_known): (Option<Turn>, WellKnown),
     ) -> Self {
         let log = Log::default();
         let guard = tracing::subscriber::set_default(log.clone());
@@ -218,8 +227,8 @@ impl TestApp {
             about: About {
                 default_room_version: RoomVersionId::V12,
                 unauthenticated_media: files.without_token,
-                well_known: WellKnown::NOTHING,
-                turn: None,
+                well_known,
+                turn,
             },
         };
         Self {

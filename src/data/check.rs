@@ -8,6 +8,7 @@
 mod account;
 mod current;
 mod directory;
+mod errands;
 mod event;
 mod finding;
 mod keys;
@@ -52,6 +53,7 @@ pub async fn check(engine: &dyn Engine, findings_max: usize) -> Result<Report, R
     relation::check(engine, &mut report).await?;
     reading::check(engine, &mut report).await?;
     media::check(engine, &mut report).await?;
+    errands::check(engine, &mut report).await?;
     pages::decode_all(engine, &AGE, &mut report).await?;
     pages::decode_all(engine, &ROOM_SERVER_ROWS, &mut report).await?;
     pages::decode_all(engine, &TXN, &mut report).await?;

@@ -112,15 +112,16 @@ pub(crate) static DELAYED_OF_USER: Table<(UserKey, u8, u64, String), ()> = Table
 pub(crate) static DELAYED_COUNT: Counter<(UserKey,)> = Counter::new(count(30, "delayed_count"));
 
 /// The same, row by row.
-#[cfg(test)]
 pub(crate) static DELAYED_COUNT_ROWS: Table<(UserKey,), i64> = Table::new(*DELAYED_COUNT.space());
 
 /// User, device, digest of scope and transaction ID.
 pub(crate) static DELAYED_TXN: Table<(UserKey, String, [u8; DIGEST_BYTES]), DelayedTxnRow> =
     Table::new(ground(31, "delayed_txn", Shape::Point, Temperature::Cold));
 
-const PENDING: u8 = 0;
-const FINAL: u8 = 1;
+/// In [`DELAYED_OF_USER`]: something may become of it.
+pub(crate) const PENDING: u8 = 0;
+/// In [`DELAYED_OF_USER`]: nothing more does.
+pub(crate) const FINAL: u8 = 1;
 
 /// A client's transaction that delays an event.
 #[derive(Debug, Clone)]

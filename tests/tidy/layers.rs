@@ -52,7 +52,7 @@ pub(crate) const LAYERS: &[Layer] = &[
         3,
         "sync",
         &["data", "env", "event", "policy"],
-        &["kv", "room"],
+        &["kv", "kv-rocks", "room"],
     ),
     Layer::new(3, "media", &["blob", "data", "env", "policy"], &["kv"]),
     Layer::new(

@@ -55,6 +55,5 @@ pub(crate) static ACCOUNT_DATA_COUNT: Counter<(UserKey,)> =
     Counter::new(count(34, "account_data_count"));
 
 /// The same, row by row.
-#[cfg(test)]
 pub(crate) static ACCOUNT_DATA_COUNT_ROWS: Table<(UserKey,), i64> =
     Table::new(*ACCOUNT_DATA_COUNT.space());

@@ -18,4 +18,6 @@ mod notices;
 #[cfg(test)]
 mod process;
 #[cfg(test)]
+mod rooms;
+#[cfg(test)]
 mod rows;

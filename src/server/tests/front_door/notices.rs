@@ -8,9 +8,8 @@ const OPEN: &str = "[accounts]\nregistration = \"open\"\npassword_hash_memory_mi
 
 /// What a client is answered that asks with this token.
 fn client(place: &Place, token: &str, (method, path): (&str, &str), body: &Value) -> Value {
-    let head = format!(
-        "{method} /_matrix/client/v3/{path} HTTP/1.1\r\nAuthorization: Bearer {token}\r\n"
-    );
+    let head =
+        format!("{method} /_matrix/client/v3/{path} HTTP/1.1\r\nAuthorization: Bearer {token}\r\n");
     let (status, answer) = ask(place, &head, body);
     assert_eq!(status, 200, "{path}: {answer}");
     answer
