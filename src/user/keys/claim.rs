@@ -251,8 +251,9 @@ impl Users {
             }
             let idle = commit.writes.is_empty();
             if idle || self.0.store.commit(commit, &mut tries).await? {
-                gone.into_iter()
-                    .for_each(|(pool, stamp)| places.note(pool, stamp));
+                for (pool, stamp) in gone {
+                    places.note(pool, stamp);
+                }
                 return Ok(given);
             }
         }

@@ -163,10 +163,10 @@ pub(super) async fn read(
     users: &[OwnedUserId],
 ) -> Result<Vec<Found>, ReadError> {
     let devices = rows::keyed_devices(snapshot, users).await?;
-    let (signing, signer) = read_signing(snapshot, viewer, users).await?;
+    let (identities, signer) = read_signing(snapshot, viewer, users).await?;
     // Without cross-signing keys there is nothing to sign, or to sign with.
-    let signed = users.iter().zip(&signing);
-    let signed = signed.filter_map(|(user, signing)| signing.as_ref().map(|_| &**user));
+    let signed = users.iter().zip(&identities);
+    let signed = signed.filter_map(|(user, identity)| identity.as_ref().map(|_| &**user));
     let pairs: Vec<(&UserId, &UserId)> = signed
         .flat_map(|user| {
             let signer = signer.filter(|signer| *signer != user);
@@ -180,7 +180,7 @@ pub(super) async fn read(
         let signed = signed.map(|signature| (signer.to_owned(), signature));
         by_user.entry(user).or_default().extend(signed);
     }
-    let found = users.iter().zip(devices).zip(signing);
+    let found = users.iter().zip(devices).zip(identities);
     Ok(found
         .map(|((user, devices), signing)| Found {
             devices: devices.devices,

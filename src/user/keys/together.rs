@@ -25,9 +25,9 @@ pub(super) fn check_signed<'a>(
 ) -> Result<(), KeyError> {
     let (mut names, mut texts) = (Vec::new(), Vec::new());
     for (name, json) in keys {
-        if !name
+        if name
             .split_once(':')
-            .is_some_and(|(algorithm, _)| algorithm == SIGNED)
+            .is_none_or(|(algorithm, _)| algorithm != SIGNED)
         {
             continue;
         }
