@@ -134,7 +134,7 @@ async fn message_that_nobody_fetches_goes_when_its_time_is_up() {
     let (bob, id) = sign_in(&server, "bob").await;
     tell(&server, &alice, ("@bob:hs1", &id), 1).await;
     // Ninety days take long, hour by hour, so most of them pass while it is stopped.
-    for stopped in [STOP, STOP, WAIT - DAY - 2 * STOP] {
+    for stopped in [STOP, STOP, WAIT.saturating_sub(DAY + 2 * STOP)] {
         let stopped_ms = u64::try_from(stopped.as_millis()).unwrap();
         let later = SimulatedWall::at(server.env.clock.wall_ms() + stopped_ms);
         let engine = server.stop().await;

@@ -263,11 +263,11 @@ mod tests {
         let txn = DelayedTxn::new(user, "PHONE", &["s"], "1");
         schedule_delayed(&mut commit, "d", &row(), (&txn, 1_000), 2);
         engine.commit(commit).await.unwrap();
-        let (room, root) = (
+        let (room, thread) = (
             room_id!("!r:a.org"),
             <&ruma_common::EventId>::try_from(THREAD),
         );
-        let hash = EventHash::from_any_event_id(root.unwrap()).unwrap();
+        let hash = EventHash::from_any_event_id(thread.unwrap()).unwrap();
         for state in [ThreadState::Manual, ThreadState::Unsubscribed] {
             let snapshot = engine.snapshot().await.unwrap();
             let seen = subscription_seen(&*snapshot, user, room, hash).await;

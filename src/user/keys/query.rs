@@ -165,9 +165,9 @@ pub(super) async fn read(
     let devices = rows::keyed_devices(snapshot, users).await?;
     let (identities, signer) = read_signing(snapshot, viewer, users).await?;
     // Without cross-signing keys there is nothing to sign, or to sign with.
-    let signed = users.iter().zip(&identities);
-    let signed = signed.filter_map(|(user, identity)| identity.as_ref().map(|_| &**user));
-    let pairs: Vec<(&UserId, &UserId)> = signed
+    let with_keys = users.iter().zip(&identities);
+    let with_keys = with_keys.filter_map(|(user, identity)| identity.as_ref().map(|_| &**user));
+    let pairs: Vec<(&UserId, &UserId)> = with_keys
         .flat_map(|user| {
             let signer = signer.filter(|signer| *signer != user);
             std::iter::once((user, user)).chain(signer.map(|signer| (user, signer)))
@@ -176,9 +176,9 @@ pub(super) async fn read(
     let signatures = rows::signatures_by(snapshot, &pairs).await?;
     let mut by_user: BTreeMap<&UserId, Vec<_>> = BTreeMap::new();
     for ((user, signer), signatures) in pairs.into_iter().zip(signatures) {
-        let signed = signatures.into_iter();
-        let signed = signed.map(|signature| (signer.to_owned(), signature));
-        by_user.entry(user).or_default().extend(signed);
+        let theirs = signatures.into_iter();
+        let theirs = theirs.map(|signature| (signer.to_owned(), signature));
+        by_user.entry(user).or_default().extend(theirs);
     }
     let found = users.iter().zip(devices).zip(identities);
     Ok(found
