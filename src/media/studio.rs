@@ -23,7 +23,7 @@ const PICTURES: PoolLimits = PoolLimits {
     waiting_max: 256,
 };
 /// Memory that pictures under way take together, in MiB: one of the largest, or many small ones.
-pub const PICTURES_MIB_MAX: u32 = 320;
+pub const PICTURES_MIB_MAX: u32 = 352;
 /// Pictures that one user may have waiting; so one does not keep all others waiting.
 pub const WAITING_PER_ASKER_MAX: usize = 16;
 /// How long one animation may take; then its first frame is shown.

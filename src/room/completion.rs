@@ -111,10 +111,10 @@ impl Inbound {
         if !lack.cites && asked == 1 && pool.singles < SINGLES_MAX {
             return self.supply_singly(pool, lack, &sources).await;
         }
-        pool.fetches += 1;
-        if pool.fetches > ROUND_FETCHES_MAX {
+        if pool.fetches >= ROUND_FETCHES_MAX {
             return Err(FetchError::Lacking("enough was fetched in this round"));
         }
+        pool.fetches += 1;
         let mut last = FetchError::Lacking("no other server is in the room");
         let mut unreached = None;
         for server in &sources {
