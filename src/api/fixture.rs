@@ -198,25 +198,15 @@ impl TestApp {
             trusted_proxies: TrustedProxies(Vec::new()),
             rates: RateOptions::field_defaults(),
         };
-        let media = MediaOptions {
-            server_name: owned_server_name!("hs1"),
-            upload_bytes_max: 1 << 20,
-            user_bytes_max: Some(4 << 20),
-            server_bytes_max: Some(6 << 20),
-            help: Help {
-                info_uri: "https://hs1/help".to_owned(),
-                admin_contact: "mailto:help@hs1".to_owned(),
-            },
-            copies: CopyOptions {
-                file_bytes_max: 1 << 20,
-                bytes_max: 1 << 30,
-                unused_time_max: Duration::from_hours(24),
-            },
-            previews: files.previews,
-        };
         let shared = Arc::clone(&engine) as Arc<dyn Engine>;
         let api = Api {
-            media: Media::with_ports(shared, files.blobs, &env, media, files.ports),
+            media: Media::with_ports(
+                shared,
+                files.blobs,
+                &env,
+                media(files.previews),
+                files.ports,
+            ),
             edge: Edge::new(edge, env.clock.clone(), Shutdown::default()),
             users: users.clone(),
             rooms,
@@ -444,4 +434,24 @@ impl Subscriber for Log {
     fn enter(&self, _: &span::Id) {}
 
     fn exit(&self, _: &span::Id) {}
+}
+
+/// What files may take in tests.
+fn media(previews: Option<PreviewOptions>) -> MediaOptions {
+    MediaOptions {
+        server_name: owned_server_name!("hs1"),
+        upload_bytes_max: 1 << 20,
+        user_bytes_max: Some(4 << 20),
+        server_bytes_max: Some(6 << 20),
+        help: Help {
+            info_uri: "https://hs1/help".to_owned(),
+            admin_contact: "mailto:help@hs1".to_owned(),
+        },
+        copies: CopyOptions {
+            file_bytes_max: 1 << 20,
+            bytes_max: 1 << 30,
+            unused_time_max: Duration::from_hours(24),
+        },
+        previews,
+    }
 }

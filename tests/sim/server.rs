@@ -18,7 +18,7 @@ use belfry_media::{CopyOptions, Help, MediaOptions};
 use belfry_node::{Node, NodeOptions, StartError};
 use belfry_policy::Rules;
 use belfry_room::{Identity, Rooms};
-use belfry_user::{NewAccount, NewDevice, PasswordOptions, Registration, UserOptions};
+use belfry_user::{Fault, NewAccount, NewDevice, PasswordOptions, Registration, UserOptions};
 use ruma_common::{MilliSecondsSinceUnixEpoch, OwnedServerName, OwnedUserId, RoomVersionId};
 
 use crate::disk::Disk;
@@ -116,10 +116,11 @@ impl Server {
         let front = loop {
             match self.open(&engine, &env).await {
                 Ok(front) => break front,
-                Err(OpenError::Read(_) | OpenError::Commit(_)) => {
-                    env.clock.sleep(OPEN_AGAIN_AFTER).await;
-                }
-                Err(error) => panic!("the database does not open: {error}"),
+                Err(
+                    StartError::Open(OpenError::Read(_) | OpenError::Commit(_))
+                    | StartError::Users(Fault::Unavailable(_)),
+                ) => env.clock.sleep(OPEN_AGAIN_AFTER).await,
+                Err(error) => panic!("the server does not start: {error}"),
             }
         };
         let life = Life {
@@ -132,14 +133,10 @@ impl Server {
         life
     }
 
-    async fn open(&self, engine: &Arc<dyn Engine>, env: &Env) -> Result<Front, OpenError> {
+    async fn open(&self, engine: &Arc<dyn Engine>, env: &Env) -> Result<Front, StartError> {
         if let Some(tokens) = &self.tokens {
-            let node = Node::start(Arc::clone(engine), env.clone(), self.options());
-            return match node.await {
-                Ok(node) => Ok(Front::Router(node.router(), Arc::clone(tokens))),
-                Err(StartError::Open(error)) => Err(error),
-                Err(error) => panic!("the server does not start: {error}"),
-            };
+            let node = Node::start(Arc::clone(engine), env.clone(), self.options()).await?;
+            return Ok(Front::Router(node.router(), Arc::clone(tokens)));
         }
         let incarnation = Incarnation(env.random.bytes());
         open(Arc::clone(engine), &self.name, incarnation).await?;

@@ -124,7 +124,8 @@ const EXCLUSIVE: &[(&[&str], &[&str])] = &[
         &["hickory-resolver", "lettre", "rustls-native-certs"],
         &["remote"],
     ),
-    (&["rustls", "tokio-rustls"], &["remote", "server"]),
+    // The node's tests answer as push gateways do.
+    (&["rustls", "tokio-rustls"], &["remote", "server", "node"]),
     (&["encoding_rs", "html5ever", "image"], &["media"]),
     (&["rand", "rand_chacha", "getrandom"], &["env"]),
     (&["argon2"], &["user"]),
