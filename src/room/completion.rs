@@ -22,7 +22,7 @@ const LOOKED_UP_AT_ONCE: usize = 500;
 /// Answers with missing ancestors that are asked for in one round.
 const GAP_ANSWERS_MAX: usize = 10;
 /// Events before others that are asked for one by one in one round.
-const SINGLES_MAX: usize = 5;
+const SINGLES_MAX: usize = 3;
 /// States, auth chains and such single events that are asked for in one round.
 const ROUND_FETCHES_MAX: usize = 20;
 
