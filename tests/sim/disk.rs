@@ -69,6 +69,8 @@ struct State {
     runaway: Option<&'static str>,
     /// The doom, once it has come by a commit.
     struck: Option<Point>,
+    /// Whether the doom comes no more.
+    spared: bool,
 }
 
 /// What a disk is made of.
@@ -130,6 +132,11 @@ impl Disk {
         self.0.state.lock().struck
     }
 
+    /// The doom, if it has not come yet, comes no more: nobody would watch for it.
+    pub(crate) fn spare(&self) {
+        self.0.state.lock().spared = true;
+    }
+
     /// What the server did without end, if it did.
     pub(crate) fn runaway(&self) -> Option<&'static str> {
         self.0.state.lock().runaway
@@ -162,7 +169,8 @@ impl Disk {
 
     /// Whether the doom comes with a commit up to this number, at this point.
     fn dooms(&self, point: Point, number: u64) -> bool {
-        let due = self.0.doom.filter(|doom| doom.point == point);
+        let spared = self.0.state.lock().spared;
+        let due = self.0.doom.filter(|doom| doom.point == point && !spared);
         let comes = due.is_some_and(|doom| match point {
             Point::Synced => doom.commit <= number,
             _ => doom.commit == number,

@@ -154,7 +154,10 @@ impl World {
             match end {
                 End::Failed(fate) => self.fail(&disk, fate, Some(life)).await,
                 End::Stop => self.stop(life).await,
-                End::Done => self.finish(life).await,
+                End::Done => {
+                    disk.spare();
+                    self.finish(life).await;
+                }
                 End::Late => self.complain("liveness", "the clients are not done in time"),
             }
             if last || !self.complaints.is_empty() {
