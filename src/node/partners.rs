@@ -3,6 +3,7 @@
 
 mod agreement_tests;
 mod device_tests;
+mod graph;
 mod member;
 mod membership_tests;
 mod net;

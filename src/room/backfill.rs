@@ -123,7 +123,7 @@ impl Fetch<'_> {
             let mut told = None;
             if missing && states < STATES_MAX {
                 states += 1;
-                told = self.state_before(hash).await.ok();
+                told = self.state_before(hash, false).await.ok();
             }
             arrivals.push(Arrival {
                 pdu: Arc::clone(pdu),

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use belfry_data::RoomReader;
 use belfry_event::{EventHash, Pdu, auth_events_needed};
@@ -25,6 +26,9 @@ const GAP_ANSWERS_MAX: usize = 10;
 const SINGLES_MAX: usize = 3;
 /// States, auth chains and such single events that are asked for in one round.
 const ROUND_FETCHES_MAX: usize = 20;
+/// How long an event waits for a state before it that can be checked as a whole. Then it is taken
+/// without the events of servers that are gone.
+const PATIENCE: Duration = Duration::from_hours(24);
 
 /// What an event lacks.
 #[derive(Debug, Clone, Default)]
@@ -112,9 +116,12 @@ impl Inbound {
             return self.supply_singly(pool, lack, &sources).await;
         }
         if pool.fetches >= ROUND_FETCHES_MAX {
-            return Err(FetchError::Lacking("enough was fetched in this round"));
+            // That says nothing of the event.
+            return Err(FetchError::Hindered);
         }
         pool.fetches += 1;
+        let now = self.shared.env.clock.now();
+        let patient = self.resting.age(hash, now) < PATIENCE;
         let mut last = FetchError::Lacking("no other server is in the room");
         let mut unreached = None;
         for server in &sources {
@@ -122,12 +129,16 @@ impl Inbound {
             let supplied = if lack.cites {
                 fetch.auth_events(&pdu).await.map(|()| None)
             } else {
-                fetch.state_before(hash).await.map(Some)
+                fetch.state_before(hash, patient).await.map(Some)
             };
             match supplied {
                 Ok(told) => {
                     if let Some(waiting) = pool.events.get_mut(&hash) {
                         waiting.told = told.or(waiting.told);
+                    }
+                    if told.is_some() {
+                        let room_id = &self.room_id;
+                        tracing::debug!(%room_id, ?hash, %server, "the state before an event is told");
                     }
                     return Ok(());
                 }

@@ -19,7 +19,7 @@ use crate::outliers::{Outliers, store_outliers, store_state, stored};
 use crate::peers::{MISSING_EVENTS_MAX, MissingEvents, PeerAnswer, PeerError, StateEvents};
 use crate::rest::Cause;
 use crate::rooms::Shared;
-use crate::verification::verify_all;
+use crate::verification::{Verified, verify_all};
 
 /// How long one call may take.
 const CALL_WITHIN: Duration = Duration::from_mins(1);
@@ -45,6 +45,8 @@ pub(crate) enum FetchError {
     Lacking(&'static str),
     #[error("what leads to it waits, or who has it cannot be asked now")]
     Hindered,
+    #[error("{0} events of the state before it cannot be checked now")]
+    Unvouched(usize),
     #[error(transparent)]
     Room(#[from] RoomError),
 }
@@ -53,7 +55,9 @@ impl FetchError {
     /// What it says of the event that goes without.
     pub(crate) const fn cause(&self) -> Cause {
         match self {
-            Self::Peer(PeerError::Unreachable(_)) | Self::Hindered => Cause::Hindered,
+            Self::Peer(PeerError::Unreachable(_)) | Self::Hindered | Self::Unvouched(_) => {
+                Cause::Hindered
+            }
             Self::Peer(_) | Self::Lacking(_) | Self::Room(_) => Cause::Lacking,
         }
     }
@@ -84,12 +88,14 @@ impl Fetch<'_> {
         events: Vec<Box<RawValue>>,
         max: usize,
     ) -> BTreeMap<EventHash, Arc<Pdu>> {
+        self.verified(events, max).await.right
+    }
+
+    async fn verified(&self, events: Vec<Box<RawValue>>, max: usize) -> Verified {
         let events = events.into_iter().take(max);
         let events = events.map(|event| event.get().to_owned()).collect();
         let keys = &*self.shared.keys;
-        verify_all(keys, self.rules, self.room_id, events)
-            .await
-            .right
+        verify_all(keys, self.rules, self.room_id, events).await
     }
 
     /// Ancestors of an event, one answer of them.
@@ -143,13 +149,16 @@ impl Fetch<'_> {
         &self,
         hash: EventHash,
     ) -> Result<BTreeMap<EventHash, Arc<Pdu>>, FetchError> {
-        let event_id = self.event_id(hash);
-        let event = self
-            .call(self.shared.peers.event(self.server, &event_id))
-            .await?;
-        let mut found = self.checked(vec![event], 1).await;
+        let mut found = self.single_verified(hash).await?.right;
         found.retain(|found, _| *found == hash);
         Ok(found)
+    }
+
+    async fn single_verified(&self, hash: EventHash) -> Result<Verified, FetchError> {
+        let event_id = self.event_id(hash);
+        let answer = self.shared.peers.event(self.server, &event_id);
+        let event = self.call(answer).await?;
+        Ok(self.verified(vec![event], 1).await)
     }
 
     async fn store(&self, events: &BTreeMap<EventHash, Arc<Pdu>>) -> Result<Outliers, RoomError> {
@@ -190,11 +199,37 @@ impl Fetch<'_> {
 
     /// The state before an event as the server tells it; its events are stored, and its tree. The
     /// room must be held.
-    pub(crate) async fn state_before(&self, event: EventHash) -> Result<Root, FetchError> {
-        let (peers, event_id) = (&self.shared.peers, self.event_id(event));
-        let ids = self
-            .call(peers.state_ids(self.server, self.room_id, &event_id))
-            .await?;
+    ///
+    /// An event of that state which can never be right is left out. One that no key vouches for
+    /// now would be missed for good, as nobody asks for it again: a `patient` caller is told
+    /// [`FetchError::Unvouched`] instead.
+    pub(crate) async fn state_before(
+        &self,
+        event: EventHash,
+        patient: bool,
+    ) -> Result<Root, FetchError> {
+        let (state, lacking) = self.told_state(event).await?;
+        let (found, wrong) = self.have(event, lacking).await?;
+        self.store(&found).await?;
+        if patient {
+            let lacking = self.lacking(state.iter().copied().collect()).await?;
+            if lacking.len() > wrong {
+                return Err(FetchError::Unvouched(lacking.len() - wrong));
+            }
+        }
+        let state = self.state_of(state).await?;
+        Ok(store_state(self.shared, self.room_id, &state).await?)
+    }
+
+    /// The events of the state before an event, and which of them and of their auth chain are not
+    /// stored.
+    async fn told_state(
+        &self,
+        event: EventHash,
+    ) -> Result<(BTreeSet<EventHash>, Vec<EventHash>), FetchError> {
+        let event_id = self.event_id(event);
+        let answer = self.shared.peers.state_ids(self.server, self.room_id, &event_id);
+        let ids = self.call(answer).await?;
         if ids.pdu_ids.len().saturating_add(ids.auth_chain_ids.len()) > STATE_EVENTS_MAX {
             return Err(FetchError::Lacking(
                 "the state told is larger than is taken",
@@ -206,23 +241,34 @@ impl Fetch<'_> {
             hashes.filter_map(Result::ok).collect()
         };
         let state = of(&ids.pdu_ids);
-        let all: Vec<_> = state.union(&of(&ids.auth_chain_ids)).copied().collect();
+        let all = state.union(&of(&ids.auth_chain_ids)).copied().collect();
         let lacking = self.lacking(all).await?;
+        Ok((state, lacking))
+    }
+
+    /// These events of the state before another: one by one, or with the whole of it if they are
+    /// many. Those that are right, and how many are wrong for good.
+    async fn have(
+        &self,
+        event: EventHash,
+        lacking: Vec<EventHash>,
+    ) -> Result<(BTreeMap<EventHash, Arc<Pdu>>, usize), FetchError> {
         if lacking.len() > SINGLE_EVENTS_MAX {
-            let answer = peers.state(self.server, self.room_id, &event_id);
+            let event_id = self.event_id(event);
+            let answer = self.shared.peers.state(self.server, self.room_id, &event_id);
             let StateEvents { pdus, auth_chain } = self.call(answer).await?;
             let events = pdus.into_iter().chain(auth_chain).collect();
-            let events = self.checked(events, STATE_EVENTS_MAX).await;
-            self.store(&events).await?;
-        } else {
-            let mut found = BTreeMap::new();
-            for hash in lacking {
-                found.extend(self.single(hash).await?);
-            }
-            self.store(&found).await?;
+            let verified = self.verified(events, STATE_EVENTS_MAX).await;
+            return Ok((verified.right, verified.wrong));
         }
-        let state = self.state_of(state).await?;
-        Ok(store_state(self.shared, self.room_id, &state).await?)
+        let (mut found, mut wrong) = (BTreeMap::new(), 0);
+        for hash in lacking {
+            let verified = self.single_verified(hash).await?;
+            let right = verified.right.into_iter();
+            found.extend(right.filter(|(found, _)| *found == hash));
+            wrong += verified.wrong;
+        }
+        Ok((found, wrong))
     }
 
     /// The state that these events make up: those that are stored and were not rejected, the first

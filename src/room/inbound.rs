@@ -56,7 +56,7 @@ pub(crate) struct Inbound {
     pub(crate) room_id: OwnedRoomId,
     /// Rung when something was staged.
     bell: Arc<Bell>,
-    resting: Resting,
+    pub(crate) resting: Resting,
     /// Events that are dropped in the next round.
     doomed: Vec<StagedEvent>,
     flagged: bool,

@@ -17,8 +17,8 @@ const REST_MAX: Duration = Duration::from_mins(30);
 /// How often it rests before it is dropped, some four hours in all, if others were asked and did not
 /// have what it needs. If a later event refers to it, it is asked for again then.
 const RESTS_MAX: u32 = 14;
-/// How often in any case: some two weeks in all.
-const WAITS_MAX: u32 = 700;
+/// How long in any case.
+const WAIT_MAX: Duration = Duration::from_hours(14 * 24);
 
 /// Why an event rests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,11 +34,15 @@ pub(crate) enum Cause {
 #[derive(Debug, Clone)]
 struct Rest {
     origin: OwnedServerName,
+    /// Since when it has not been judged.
+    first: Moment,
     since: Moment,
     until: Moment,
     times: u32,
     /// Of these times, how often others were asked.
     answered: u32,
+    /// Why it rests this time.
+    cause: Cause,
 }
 
 /// See the module.
@@ -55,13 +59,16 @@ impl Resting {
     ) -> bool {
         let rest = self.0.entry(hash).or_insert_with(|| Rest {
             origin: origin.to_owned(),
+            first: now,
             since: now,
             until: now,
             times: 0,
             answered: 0,
+            cause,
         });
+        rest.cause = cause;
         rest.answered += u32::from(cause == Cause::Lacking);
-        if rest.answered > RESTS_MAX || rest.times >= WAITS_MAX {
+        if rest.answered > RESTS_MAX || now.since(rest.first) > WAIT_MAX {
             self.0.remove(&hash);
             return false;
         }
@@ -77,9 +84,11 @@ impl Resting {
         let Some(rest) = self.0.get(&before).filter(|rest| rest.until > now) else {
             return false;
         };
+        let own = self.0.get(&hash);
         let rest = Rest {
-            times: self.0.get(&hash).map_or(0, |own| own.times),
-            answered: self.0.get(&hash).map_or(0, |own| own.answered),
+            first: own.map_or(now, |own| own.first),
+            times: own.map_or(0, |own| own.times),
+            answered: own.map_or(0, |own| own.answered),
             ..rest.clone()
         };
         self.0.insert(hash, rest);
@@ -89,6 +98,12 @@ impl Resting {
     /// Whether the event rests.
     pub(crate) fn holds(&self, hash: EventHash, now: Moment) -> bool {
         self.0.get(&hash).is_some_and(|rest| rest.until > now)
+    }
+
+    /// How long the event has not been judged because of what it lacks.
+    pub(crate) fn age(&self, hash: EventHash, now: Moment) -> Duration {
+        let rest = self.0.get(&hash);
+        rest.map_or(Duration::ZERO, |rest| now.since(rest.first))
     }
 
     /// When the first of them is to be looked at again.
@@ -101,11 +116,13 @@ impl Resting {
         self.0.values().map(|rest| rest.origin.clone()).collect()
     }
 
-    /// These servers were heard of: what rests because of them rests no longer than at first.
+    /// These servers were heard of: what rests because they could not be asked rests no longer than
+    /// at first.
     pub(crate) fn wake(&mut self, heard: &BTreeSet<OwnedServerName>) {
-        let of_them = self.0.values_mut();
-        for rest in of_them.filter(|rest| heard.contains(&rest.origin)) {
-            rest.until = rest.until.min(rest.since + REST_FIRST);
+        for rest in self.0.values_mut() {
+            if rest.cause == Cause::Hindered && heard.contains(&rest.origin) {
+                rest.until = rest.until.min(rest.since + REST_FIRST);
+            }
         }
     }
 
@@ -143,17 +160,20 @@ mod tests {
     fn who_cannot_be_asked_is_waited_for() {
         let (mut resting, now) = (Resting::default(), Moment::default());
         let unreached = (server_name!("b"), Cause::Hindered);
-        for _ in 0..WAITS_MAX {
+        for _ in 0..10 * RESTS_MAX {
             assert!(resting.add(hash(1), unreached, now));
         }
-        assert!(!resting.add(hash(1), unreached, now));
+        assert_eq!(resting.age(hash(1), now + REST_MAX), REST_MAX);
+        assert!(resting.add(hash(1), unreached, now + WAIT_MAX));
+        let later = now + WAIT_MAX + REST_FIRST;
+        assert!(!resting.add(hash(1), unreached, later));
     }
 
     #[test]
     fn an_event_rests_with_the_one_before_it_and_wakes_with_its_server() {
         let (mut resting, now) = (Resting::default(), Moment::default());
         for _ in 0..5 {
-            assert!(resting.add(hash(1), (server_name!("b"), Cause::Lacking), now));
+            assert!(resting.add(hash(1), (server_name!("b"), Cause::Hindered), now));
         }
         assert!(resting.follow(hash(2), hash(1), now));
         assert!(!resting.follow(hash(2), hash(3), now));

@@ -23,6 +23,8 @@ pub(crate) struct Verified {
     pub(crate) right: BTreeMap<EventHash, Arc<Pdu>>,
     /// Those that no key vouched for, which may change.
     pub(crate) unvouched: BTreeSet<EventHash>,
+    /// How many were none of this room, or were signed wrongly, and never will be right.
+    pub(crate) wrong: usize,
 }
 
 /// Reads an event of this room.
@@ -63,17 +65,20 @@ pub(crate) async fn verify_all(
     room_id: &RoomId,
     events: Vec<String>,
 ) -> Verified {
+    let mut verified = Verified::default();
     let mut pending = Vec::with_capacity(events.len());
     for chunk in events.chunks(CHECKED_AT_ONCE) {
         for json in chunk {
             match parse(rules, room_id, json) {
                 Ok(inbound) => pending.push(inbound),
-                Err(reason) => tracing::debug!(%room_id, reason, "an event is dropped"),
+                Err(reason) => {
+                    tracing::debug!(%room_id, reason, "an event is dropped");
+                    verified.wrong += 1;
+                }
             }
         }
         tokio::task::yield_now().await;
     }
-    let mut verified = Verified::default();
     // What needs nobody's key: invites that a third party vouches for.
     pending = verified.check(&KeyRing::default(), pending).await;
     let wanted = together(&pending);
@@ -105,6 +110,7 @@ impl Verified {
                 Err(error) => {
                     let event_id = inbound.event_id();
                     tracing::debug!(%event_id, %error, "an event is dropped");
+                    self.wrong += 1;
                 }
             }
             if number % CHECKED_AT_ONCE == CHECKED_AT_ONCE - 1 {

@@ -86,6 +86,10 @@ impl Member {
         users.set_role(&user, belfry_policy::ADMIN).await.unwrap();
     }
 
+    pub(super) fn engine(&self) -> &Memory {
+        &self.engine
+    }
+
     pub(super) fn user(&self) -> String {
         format!("@user:{}", self.name)
     }

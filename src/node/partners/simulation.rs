@@ -81,6 +81,11 @@ impl Run {
         };
         let outcome = run.all().await;
         drop(trace);
+        if traced && outcome.is_err() {
+            for member in &run.world.members {
+                eprintln!("{}", member.graph(&run.room).await);
+            }
+        }
         let tail = run.trace.len().saturating_sub(TAIL_LINES);
         let told = run.trace[tail..].join("\n");
         run.world.stop().await;
@@ -102,13 +107,20 @@ impl Run {
         self.world.net.heal();
         self.world.net.set_weather(Weather::default());
         self.world.pass(RETRY_MAX * 2).await;
-        for number in self.out.clone() {
-            self.come_or_go(number).await;
+        let returned = self.out.clone();
+        for number in &returned {
+            self.come_or_go(*number).await;
         }
         if !self.out.is_empty() {
             return Err(format!("{:?} cannot come back", self.out));
         }
         self.world.converge(&self.room).await?;
+        if !returned.is_empty() {
+            // Who was away is told of a branch of that time by the event that joins it to the
+            // others: nobody tells a server what came before it was in the room.
+            self.say(0).await;
+            self.world.converge(&self.room).await?;
+        }
         for number in 0..self.world.members.len() {
             self.listen(number).await?;
             self.check(number).await?;

@@ -1,6 +1,6 @@
 //! The three of them.
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt::Write as _, sync::Arc, time::Duration};
 
 use belfry_env::{Clock, Env, SimulatedWall};
 
@@ -82,7 +82,15 @@ impl World {
         for member in &self.members[..count] {
             let state = member.state(room).await;
             if state != first {
-                return Some(format!("{}: {state:?}\nhs1: {first:?}", member.name));
+                let mut why = format!("{} and hs1 differ:", member.name);
+                for (key, event_id) in state.iter().chain(&first) {
+                    if state.get(key) != first.get(key) {
+                        let there = member.standing(room, event_id).await;
+                        let here = self.members[0].standing(room, event_id).await;
+                        write!(why, "\n{key:?} {event_id}: {there} / {here}").unwrap();
+                    }
+                }
+                return Some(why);
             }
             for table in ["staged", "destination", "lagging_room", "edu_outbox"] {
                 let rows = member.rows(table).await;
