@@ -60,7 +60,12 @@ pub(crate) async fn begin(shared: &Shared, server: &ServerName) -> Result<(), Ro
             destination.whole = false;
         });
     })?;
+    let Some(found) = found else {
+        return Ok(());
+    };
     shared.queues.with(server, |destination| {
+        // It stands for the catch-up, at whose end the server would count as told of all of it.
+        destination.catching = None;
         for due in found.into_iter().rev() {
             destination.due.push_front(due);
         }
@@ -68,14 +73,14 @@ pub(crate) async fn begin(shared: &Shared, server: &ServerName) -> Result<(), Ro
     Ok(())
 }
 
-/// What the log has for the server between two places. If that is more than a queue holds, all of
-/// it is written down by room.
+/// What the log has for the server between two places; `None` if that is more than a queue holds:
+/// then all of it is written down by room.
 async fn replay(
     shared: &Shared,
     server: &ServerName,
     told: Stamp,
     until: Stamp,
-) -> Result<Vec<Due>, RouteError> {
+) -> Result<Option<Vec<Due>>, RouteError> {
     let (mut after, mut found) = (told, Vec::new());
     let mut noted = false;
     while after < until {
@@ -95,9 +100,9 @@ async fn replay(
     }
     if noted {
         note(shared, server, found).await?;
-        return Ok(Vec::new());
+        return Ok(None);
     }
-    Ok(found)
+    Ok(Some(found))
 }
 
 async fn note(shared: &Shared, server: &ServerName, due: Vec<Due>) -> Result<(), RouteError> {
