@@ -91,11 +91,17 @@ impl RoomDoor {
         if change.act == MemberAct::Invite {
             consent::ask(&self.users, &change.target, &requester.user_id).await?;
         }
+        let comes = change.act == MemberAct::Join;
         let account = requester.account();
         let gone = self
             .rooms
             .move_as(&self.rules, account, room_id, change, via);
-        Ok(gone.await?)
+        gone.await?;
+        if comes {
+            // What somebody had in the room's predecessor follows them.
+            self.flows.resume();
+        }
+        Ok(())
     }
 
     /// What member events show of a user; nothing of users that this server does not have.

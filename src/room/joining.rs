@@ -6,7 +6,9 @@
 
 use std::sync::Arc;
 
-use belfry_data::{FlowAct, Membership as Is, RoomReader, Snapshot, user_in_rooms};
+use belfry_data::{
+    Commit, FlowAct, Membership as Is, RoomReader, Snapshot, start_flow, user_in_rooms,
+};
 use belfry_event::{Pdu, may_invite};
 use ruma_common::{OwnedRoomId, OwnedUserId, RoomId, UserId};
 use serde::Deserialize;
@@ -41,14 +43,26 @@ impl Rooms {
         let Some(door) = door(&*snapshot, room_id).await? else {
             return Ok(());
         };
-        let user = join.target.clone();
-        if let Some(old) = predecessor(&door.create)
-            && is_in(&*snapshot, &user, &[&old]).await?.is_some()
-        {
-            let new = room_id.to_owned();
-            join.flow = Some(FlowAct::InheritSettings { user, old, new });
-        }
+        join.flow = inheritance(&*snapshot, &door, room_id, &join.target).await?;
         join.authorised_via = voucher(&*snapshot, room_id, &door, &join.target).await?;
+        Ok(())
+    }
+
+    /// Begins what follows from a join by way of another server, once the room is here.
+    pub(crate) async fn has_joined(
+        &self,
+        room_id: &RoomId,
+        user: &UserId,
+    ) -> Result<(), RoomError> {
+        let snapshot = self.0.engine.snapshot().await?;
+        let Some(door) = door(&*snapshot, room_id).await? else {
+            return Ok(());
+        };
+        if let Some(flow) = inheritance(&*snapshot, &door, room_id, user).await? {
+            let mut commit = Commit::synced();
+            start_flow(&mut commit, flow);
+            self.0.engine.commit(commit).await?;
+        }
         Ok(())
     }
 
@@ -69,6 +83,24 @@ impl Rooms {
         let door = door.ok_or(RoomError::UnknownRoom)?;
         voucher(&*snapshot, room_id, &door, user).await
     }
+}
+
+/// That the user takes along what they keep for the room's predecessor, if they know that.
+async fn inheritance(
+    snapshot: &dyn Snapshot,
+    door: &Door,
+    room_id: &RoomId,
+    user: &UserId,
+) -> Result<Option<FlowAct>, RoomError> {
+    let Some(old) = predecessor(&door.create) else {
+        return Ok(None);
+    };
+    let knows = is_in(snapshot, user, &[&old]).await?.is_some();
+    Ok(knows.then(|| FlowAct::InheritSettings {
+        user: user.to_owned(),
+        old,
+        new: room_id.to_owned(),
+    }))
 }
 
 /// What the room says; `None` if it is not known here.

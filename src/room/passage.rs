@@ -76,7 +76,10 @@ impl Rooms {
             return Err(RoomError::UnknownRoom);
         }
         match remote.change.act {
-            MemberAct::Join => self.join_remote(&remote).await.map(drop),
+            MemberAct::Join => {
+                self.join_remote(&remote).await?;
+                self.has_joined(room_id, account.id).await
+            }
             MemberAct::Knock => self.knock_remote(&remote).await.map(drop),
             _ => self.leave_remote(&remote).await,
         }

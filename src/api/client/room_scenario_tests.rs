@@ -206,6 +206,10 @@ async fn an_upgrade_takes_along_all_that_is_to_come() {
         rest(&app, 3_600).await;
         let old = furnished(&alice, &space, version).await;
         bob.join(&old).await;
+        let rule = |room: &str| format!("v3/pushrules/global/room/{room}");
+        bob.put(&rule(&old), json!({"actions": []})).await;
+        let tag = |room: &str| format!("v3/user/@bob:hs1/rooms/{room}/tags");
+        bob.put(&format!("{}/u.work", tag(&old)), json!({})).await;
         let wanted = json!({"new_version": to});
         let made = alice.post(&format!("v3/rooms/{old}/upgrade"), wanted).await;
         let new = made["replacement_room"].as_str().unwrap().to_owned();
@@ -237,6 +241,11 @@ async fn an_upgrade_takes_along_all_that_is_to_come() {
         let quiet = async || alice.get(&quiet).await["events_default"] == 50;
         until(&app, quiet, "the silence of the old room").await;
         bob.join(&new).await;
+        let tagged = async || bob.get(&tag(&new)).await["tags"]["u.work"] == json!({});
+        until(&app, tagged, "the tag").await;
+        let quiet = async || bob.ask(Method::GET, &rule(&new), &Value::Null).await.0 == 200;
+        until(&app, quiet, "the push rule").await;
+        assert_eq!(bob.get(&rule(&new)).await["actions"], json!([]));
     }
     app.stop().await;
 }
