@@ -49,7 +49,9 @@ impl Server {
             return Err(Error::other("it was not running"));
         };
         let id = child.id().unwrap_or_default().to_string();
-        Command::new("kill").arg(&id).status().await?;
+        // The shell's own: a small system has no program of that name.
+        let kill = ["-c", "kill \"$1\"", "sh", &id];
+        Command::new("sh").args(kill).status().await?;
         let status = timeout(PROCESS_MAX, child.wait()).await??;
         if !status.success() {
             return Err(Error::other(format!(
