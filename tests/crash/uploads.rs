@@ -99,11 +99,11 @@ impl Uploader {
     /// A reserved ID.
     async fn reserve(&self, server: &Server) -> String {
         let create = ("POST", "/_matrix/media/v1/create");
-        let (_, body) = ask(&self.env, server, create, &self.token, Vec::new())
-            .await
-            .unwrap();
+        let made = ask(&self.env, server, create, &self.token, Vec::new()).await;
+        let (_, body) = made.unwrap_or_else(|| panic!("it broke off: {}", server.log()));
         let answer: Value = serde_json::from_slice(&body).unwrap();
-        let uri = answer["content_uri"].as_str().unwrap();
+        let uri = answer["content_uri"].as_str();
+        let uri = uri.unwrap_or_else(|| panic!("no file may be put: {answer}"));
         uri.strip_prefix("mxc://").unwrap().to_owned()
     }
 
@@ -117,11 +117,13 @@ impl Uploader {
     async fn get(&self, server: &Server, file: &str) -> Option<Vec<u8>> {
         let path = format!("/_matrix/client/v1/media/download/{file}?timeout_ms=1");
         let got = ask(&self.env, server, ("GET", &path), &self.token, Vec::new());
-        let (status, body) = got.await.unwrap();
+        let got = got.await;
+        let (status, body) = got.unwrap_or_else(|| panic!("it broke off: {}", server.log()));
+        let text = || String::from_utf8_lossy(&body).into_owned();
         match status {
             StatusCode::OK => Some(body),
             StatusCode::GATEWAY_TIMEOUT => None,
-            other => panic!("{other}: {}", String::from_utf8_lossy(&body)),
+            other => panic!("{other}: {}: {}", text(), server.log()),
         }
     }
 
@@ -210,7 +212,7 @@ async fn whenever_it_is_killed_a_file_is_whole_or_not_there() {
         server = uploader.place.start();
         let found = uploader.get(&server, &file).await;
         if answered == Ok(Some(StatusCode::OK)) {
-            assert!(found.is_some(), "round {round}");
+            assert!(found.is_some(), "round {round}: {}", server.log());
             acknowledged.push((round, file));
         }
         assert!(
