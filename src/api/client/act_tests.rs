@@ -188,7 +188,7 @@ async fn what_is_not_configured_is_told_as_clients_expect() {
         let told = refused(&app, &alice, ("GET", path), "").await;
         assert_eq!(told, expect(404, "M_NOT_FOUND"), "{path}");
     }
-    for path in ["client", "support"] {
+    for path in ["client", "server", "support"] {
         let path = format!("/.well-known/matrix/{path}");
         let told = app.raw(("GET", &path), None, "").await;
         assert_eq!(told, expect(404, "M_NOT_FOUND"), "{path}");
