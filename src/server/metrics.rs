@@ -4,7 +4,7 @@
 //! what the figures mean for rooms. They are told to whoever reaches the address, so none says
 //! anything of a user.
 
-use std::fmt::Write;
+use std::fmt::Arguments;
 
 use axum::{Router, http::header::CONTENT_TYPE, routing::get};
 
@@ -143,9 +143,9 @@ fn head(text: &mut String, (name, kind, help): (&str, &str, &str)) {
     line(text, format_args!("# TYPE {name} {kind}"));
 }
 
-fn line(text: &mut String, line: std::fmt::Arguments<'_>) {
-    // Writing to a string does not fail.
-    let _ = writeln!(text, "{line}");
+fn line(text: &mut String, line: Arguments<'_>) {
+    text.push_str(&line.to_string());
+    text.push('\n');
 }
 
 /// The value of a label as the format wants it.
