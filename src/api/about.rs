@@ -3,13 +3,15 @@
 use std::time::Duration;
 
 use belfry_user::SharedSecret;
-use ruma_common::OwnedUserId;
+use ruma_common::{OwnedServerName, OwnedUserId};
 
 /// What is told at well-known URIs (Client-Server API, "Well-known URIs").
 #[derive(Debug, Clone)]
 pub struct WellKnown {
     /// Where clients reach the server; `None` if that is not told here.
     pub client_base_url: Option<String>,
+    /// Where other servers reach the server; `None` if that is not told here.
+    pub server: Option<OwnedServerName>,
     /// A page for people who need help.
     pub support_page: Option<String>,
     /// Where administrators get mail.
@@ -22,6 +24,7 @@ impl WellKnown {
     /// Nothing is told.
     pub const NOTHING: Self = Self {
         client_base_url: None,
+        server: None,
         support_page: None,
         support_email: None,
         support_user: None,

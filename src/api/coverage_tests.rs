@@ -10,7 +10,7 @@ const ENDPOINTS: &str = include_str!("../../tests/data/endpoints.tsv");
 /// What of it is not served, and why: method, path, reason.
 const UNSERVED: &str = include_str!("../../tests/data/endpoints_unserved.tsv");
 /// Lines of [`UNSERVED`]: when some are gone, this is to be lowered.
-const UNSERVED_MAX: usize = 29;
+const UNSERVED_MAX: usize = 28;
 
 /// The APIs that a homeserver serves; identity servers and push gateways are other programs.
 const APIS: [&str; 2] = ["client-server", "server-server"];

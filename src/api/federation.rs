@@ -29,7 +29,7 @@ use belfry_user::PresenceState;
 use futures_util::future::BoxFuture;
 use http::Method;
 use ruma_common::{EventId, OwnedServerName, RoomId, ServerName, UserId};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use self::ask::{Ask, Turns};
@@ -79,7 +79,7 @@ pub trait Gateway: Send + Sync {
 }
 
 /// How it stands with another server, as administrators are shown it.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Destination {
     /// Events that wait in memory.
     pub queued: usize,
@@ -210,6 +210,21 @@ impl Federation {
 
     pub(crate) fn gateway(&self) -> Result<&dyn Gateway, ApiError> {
         self.ports().map(|ports| &*ports.gateway)
+    }
+
+    /// How it stands with other servers; `None` if rooms are not shared with any. For whoever runs
+    /// the server: nobody's rights are asked for.
+    pub fn destinations(&self) -> Option<Vec<(OwnedServerName, Destination)>> {
+        let ports = self.0.ports.as_ref();
+        ports.map(|ports| ports.gateway.destinations())
+    }
+
+    /// Has a server that did not answer tried again now; `false` if rooms are not shared with any.
+    pub fn retry(&self, server: &ServerName) -> bool {
+        let ports = self.0.ports.as_ref();
+        ports
+            .inspect(|ports| ports.gateway.heard_of(server))
+            .is_some()
     }
 
     pub(crate) fn turns(&self) -> &Turns {

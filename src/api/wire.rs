@@ -3,6 +3,7 @@
 pub(crate) mod account_data;
 mod delayed;
 mod filtered;
+mod find_server;
 pub(crate) mod keys;
 mod legacy_auth;
 mod login;
@@ -17,6 +18,7 @@ mod typing;
 
 pub(crate) use delayed::{Act, Delayable, Look, LookAtAll, OldAct, Schedule};
 pub(crate) use filtered::Filtered;
+pub(crate) use find_server::FindServer;
 pub(crate) use notice::{NoticeBody, SendNotice, SendNoticeOnce};
 pub(crate) use pusher::SetPusher;
 pub(crate) use subscription::{GetSubscription, Removal, Subscribe, Unsubscribe};

@@ -364,6 +364,7 @@ fn told(error: &RoomError) -> String {
         RoomError::BadParameter(_) => "M_INVALID_PARAM",
         RoomError::EventTooLarge(_) => "M_TOO_LARGE",
         RoomError::DuplicateAnnotation => "M_DUPLICATE_ANNOTATION",
+        RoomError::NotRecommended { errcode, .. } => errcode,
         _ => "M_UNKNOWN",
     };
     serde_json::json!({"errcode": errcode, "error": error.to_string()}).to_string()

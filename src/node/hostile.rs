@@ -7,7 +7,7 @@
 mod answer_tests;
 mod authorisation_tests;
 mod event_tests;
-mod forge;
+pub(crate) mod forge;
 mod handshake_tests;
 mod passing_tests;
 mod peer;

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use axum::Router;
-use belfry_api::{Api, edge::Edge};
+use belfry_api::{Api, edge::Edge, federation::Federation};
 use belfry_data::{Database, Engine, Incarnation, OpenError};
 use belfry_env::{Env, Stopped};
 use belfry_flow::Flows;
@@ -120,6 +120,11 @@ impl Node {
     /// Acts over several rooms or accounts, for whoever administers the server.
     pub fn flows(&self) -> &Flows {
         &self.api.flows
+    }
+
+    /// How it stands with other servers, for whoever runs the server.
+    pub fn federation(&self) -> &Federation {
+        &self.api.federation
     }
 
     /// The database, open and this server's.

@@ -8,6 +8,7 @@ mod member;
 mod membership_tests;
 mod net;
 mod outage_tests;
+mod policy_server_tests;
 mod query_tests;
 mod sharing_tests;
 mod simulation;

@@ -6,13 +6,13 @@
 use std::sync::Arc;
 
 use belfry_data::RoomReader;
-use belfry_event::{EventHash, RoomRules};
+use belfry_event::{EventHash, Pdu, PolicyServer, RoomRules};
 use ruma_common::OwnedRoomId;
 
 use crate::arrival::Fate;
 use crate::change::Change;
 use crate::error::RoomError;
-use crate::job::{Appended, Job, Txn};
+use crate::job::{Appended, Held, Job, Sent, Txn};
 use crate::rooms::Shared;
 use crate::worker::ATTEMPTS_MAX;
 
@@ -37,10 +37,13 @@ impl Task {
     }
 
     /// Whether other jobs may be in the same batch, and batches be under way. A redaction
-    /// rewrites an event, which must be in the database for that.
+    /// rewrites an event, which must be in the database for that; what waited for a signature may
+    /// fork the room, and what it follows must be there.
     pub(crate) fn shares_batch(&self) -> bool {
         match &self.job {
-            Job::Append { append, .. } => !matches!(append.change, Change::Redaction { .. }),
+            Job::Append { append, signed, .. } => {
+                signed.is_none() && !matches!(append.change, Change::Redaction { .. })
+            }
             Job::Found { .. } | Job::Receive { .. } | Job::Sweep { .. } => false,
         }
     }
@@ -70,6 +73,11 @@ impl Task {
 pub(crate) enum Done {
     /// The event that it led to, and whether that was there before.
     Event { hash: EventHash, repeated: bool },
+    /// The event that it leads to once this policy server has signed it.
+    Held {
+        event: Arc<Pdu>,
+        policy: PolicyServer,
+    },
     /// The room was created, or existed.
     Founded(bool),
     /// Events of other servers were judged.
@@ -117,14 +125,24 @@ impl Batch {
                 (Job::Append { reply, .. }, Done::Event { hash, repeated }) => {
                     let told = rules
                         .map(|rules| hash.to_event_id(rules.alphabet()))
-                        .map(|event_id| Appended {
-                            event_id,
-                            hash,
-                            repeated,
+                        .map(|event_id| {
+                            Sent::Done(Appended {
+                                event_id,
+                                hash,
+                                repeated,
+                            })
                         })
                         .ok_or_else(|| RoomError::Fault("a batch has no rules".to_owned()));
                     // Whoever asked may be gone.
                     drop(reply.send(told));
+                }
+                (Job::Append { append, reply, .. }, Done::Held { event, policy }) => {
+                    let held = Held {
+                        append,
+                        event,
+                        policy,
+                    };
+                    drop(reply.send(Ok(Sent::Held(Box::new(held)))));
                 }
                 (Job::Found { reply, .. }, Done::Founded(made)) => drop(reply.send(Ok(made))),
                 (Job::Receive { reply, .. }, Done::Judged(fates)) => drop(reply.send(Ok(fates))),
@@ -178,14 +196,19 @@ mod tests {
         for (unsure, expected) in [(false, RoomError::UnknownRoom), (true, RoomError::Unsure)] {
             let (reply, answer) = oneshot::channel();
             let append = Box::new(append(alice(), message("?")));
-            let mut task = Task::new(Job::Append { append, reply });
+            let signed = None;
+            let mut task = Task::new(Job::Append {
+                append,
+                signed,
+                reply,
+            });
             task.unsure = unsure;
             let mut batch = Batch::default();
             batch
                 .entries
                 .push((task, Done::Refused(RoomError::UnknownRoom)));
             batch.answer();
-            assert_eq!(answer.await.unwrap(), Err(expected));
+            assert_eq!(answer.await.unwrap().err(), Some(expected));
         }
     }
 }

@@ -12,9 +12,9 @@ use belfry_data::{
     Seen, StateError, StateTuple, WorkingSet,
 };
 use belfry_event::{
-    Draft, DraftError, EventHash, PREV_EVENTS_MAX, Pdu, RoomRules, StateMapKey, Verdict,
-    auth_depth, auth_events_needed, check_state_dependent, check_state_independent,
-    may_redact_others, state_needed,
+    Draft, DraftError, EventHash, POLICY_TYPE, PREV_EVENTS_MAX, Pdu, PolicyServer, RoomRules,
+    StateMapKey, Verdict, auth_depth, auth_events_needed, check_state_dependent,
+    check_state_independent, may_redact_others, state_needed,
 };
 use ruma_common::{MilliSecondsSinceUnixEpoch, OwnedRoomId, UserId};
 use ruma_events::{StateEventType, TimelineEventType};
@@ -188,6 +188,7 @@ impl Desk {
         };
         let mut keys = shape.auth_keys(self.rules, sender).unwrap_or_default();
         keys.push((StateEventType::RoomCreate, String::new()));
+        keys.push((POLICY_TYPE.into(), String::new()));
         let auth = keys.iter().map(|(kind, key)| tuple(kind, key));
         auth.chain(shape.state_tuple())
             .filter_map(Result::ok)
@@ -221,15 +222,37 @@ impl Desk {
         change: &Change,
         timestamp: MilliSecondsSinceUnixEpoch,
     ) -> Result<Outcome, Stop> {
+        let event = match self.compose(identity, sender, change, timestamp)? {
+            Ok(event) => event,
+            Err(present) => return Ok(Outcome::Present(present)),
+        };
+        let prev_events = self.prev_events();
+        Ok(Outcome::New(Box::new(self.place(event, &prev_events)?)))
+    }
+
+    /// The event that the change leads to, signed and without its place in the room; or the one
+    /// that says it already.
+    pub(crate) fn compose(
+        &self,
+        identity: &Identity,
+        sender: &UserId,
+        change: &Change,
+        timestamp: MilliSecondsSinceUnixEpoch,
+    ) -> Result<Result<Shelved, EventHash>, Stop> {
         let shape = match self.shape(sender, change)? {
             Ok(shape) => shape,
-            Err(present) => return Ok(Outcome::Present(present)),
+            Err(present) => return Ok(Err(present)),
         };
         let event = self.draft(sender, &shape, timestamp, |draft| {
             draft.sign(&identity.server_name, &identity.key)
         })?;
-        let prev_events = self.prev_events();
-        Ok(Outcome::New(Box::new(self.place(event, &prev_events)?)))
+        Ok(Ok(event))
+    }
+
+    /// The policy server that the state names, whether it is in the room or not.
+    pub(crate) fn policy_server(&self) -> Result<Option<PolicyServer>, Stop> {
+        let policy = self.state(&tuple(&POLICY_TYPE.into(), "")?)?;
+        Ok(policy.and_then(|policy| PolicyServer::of(&policy.pdu)))
     }
 
     /// The event that a user of another server is to complete and sign, if it would be allowed.

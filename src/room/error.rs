@@ -58,6 +58,17 @@ pub enum RoomError {
     /// No other server that could have done it was reached; the text says what came of the last.
     #[error("no server in the room did it: {0}")]
     Unreachable(String),
+    /// The room's policy server does not recommend the event: its own error.
+    #[error("{error}")]
+    NotRecommended {
+        /// The `errcode`.
+        errcode: String,
+        /// The `error`, for people.
+        error: String,
+    },
+    /// The room's policy server gave no signature that is right; the text says why.
+    #[error("the room's policy server did not sign the event: {0}")]
+    Unrecommended(String),
     /// The room's rules do not allow it; the text may be shown to the sender.
     #[error("{0}")]
     Forbidden(String),

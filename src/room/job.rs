@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use belfry_event::{Draft, EventHash, Pdu, RoomRules};
+use belfry_event::{Draft, EventHash, Pdu, PolicyServer, RoomRules};
 use js_int::UInt;
 use ruma_common::{MilliSecondsSinceUnixEpoch, OwnedDeviceId, OwnedEventId, OwnedUserId, RoomId};
 use tokio::sync::oneshot;
@@ -21,10 +21,12 @@ pub(crate) type Reply<T> = oneshot::Sender<Result<T, RoomError>>;
 
 /// One entry of a worker's mailbox.
 pub(crate) enum Job {
-    /// Send an event.
+    /// Send an event. `signed` is the event as it was held before, with the signature of the room's
+    /// policy server.
     Append {
         append: Box<Append>,
-        reply: Reply<Appended>,
+        signed: Option<Arc<Pdu>>,
+        reply: Reply<Sent>,
     },
     /// Create the room; `false` if it exists already.
     Found {
@@ -98,6 +100,21 @@ pub struct Appended {
     /// Whether the event was there before: the transaction was done already, or nothing was left
     /// to change.
     pub repeated: bool,
+}
+
+/// What became of a request to send an event.
+pub(crate) enum Sent {
+    /// It led to this event.
+    Done(Appended),
+    /// The room's policy server is to sign the event first. Nothing is stored.
+    Held(Box<Held>),
+}
+
+/// An event that waits for the signature of its room's policy server.
+pub(crate) struct Held {
+    pub(crate) append: Box<Append>,
+    pub(crate) event: Arc<Pdu>,
+    pub(crate) policy: PolicyServer,
 }
 
 /// A room to be created, with its create event.

@@ -10,6 +10,9 @@
 //! what planning needs (`planner`), plans each change on top of the one before (`desk`, pure), and
 //! commits all of them together. The next batch is planned while this one becomes durable.
 //!
+//! In a room with a policy server the worker hands the event back instead, built and not stored;
+//! whoever asked for it has it signed (`policy_server`) and gives it to the worker again.
+//!
 //! # Other servers
 //!
 //! What rooms need of them is in [`Peers`] and [`Keys`], given to [`Rooms::federated`]. What they
@@ -61,6 +64,7 @@ mod inbound;
 mod isolated;
 mod job;
 mod joining;
+mod line;
 mod moment;
 mod outliers;
 mod passage;
@@ -120,6 +124,7 @@ pub use elsewhere::{
 pub use error::RoomError;
 pub use job::{Append, Appended, Txn};
 pub use joining::{ALLOW_MAX, VOUCHERS_MAX};
+pub use line::{HELD_MAX, HELD_OF_ROOM_MAX};
 pub use moment::SERVED_MOMENTS_MAX;
 pub use peers::{
     BACKFILL_MAX, Handshake, Invitation, JoinAnswer, KeyWanted, Keys, MISSING_EVENTS_MAX,

@@ -21,27 +21,25 @@ use belfry_data::{
     RoomWrites, Root, Snapshot, StagedEvent, StoredEvent, await_target, forget_target, relay,
     start_flow,
 };
-use belfry_event::EventHash;
+use belfry_event::{EventHash, Pdu};
 use bytes::Bytes;
 use ruma_common::RoomId;
 
 use self::arrival::Filed;
 pub(crate) use self::drafting::{draft, template};
 use self::founding::{alias_is_taken, list};
-use self::gathering::{gather_entries, gather_events};
+use self::gathering::{gather_entries, gathered};
 pub(crate) use self::gathering::{load, rules_of};
 use crate::annotation::Annotation;
 use crate::batch::{Batch, Done, Task};
 use crate::change::Change;
 use crate::create::CreateRoom;
-use crate::desk::{Desk, Known, Need, Outcome, Planned, Stop};
+use crate::desk::{Desk, Known, Outcome, Planned};
 use crate::error::RoomError;
 use crate::job::{Append, Job, Txn, timestamp};
 use crate::redacting::flow_of;
 use crate::rooms::Shared;
 
-/// How often planning one change may find something missing.
-const NEEDS_MAX: usize = 64;
 /// Bytes after which a batch ends: half of what one commit holds.
 const BATCH_BYTES_MAX: usize = 512 * 1024;
 /// What an event costs in rows beside its own.
@@ -200,7 +198,10 @@ impl<'a> Planner<'a> {
             && let Some(task) = tasks.next()
         {
             let done = match &task.job {
-                Job::Append { append, .. } => self.append(desk, &reader, append).await?,
+                Job::Append { append, signed, .. } => {
+                    let signed = signed.as_ref();
+                    self.append(desk, &reader, append, signed).await?
+                }
                 Job::Found { founding, .. } => {
                     let taken = alias_is_taken(&*snapshot, &founding.request).await?;
                     self.found(desk, &reader, founding, taken).await?
@@ -248,6 +249,7 @@ impl<'a> Planner<'a> {
         desk: &mut Option<Desk>,
         reader: &RoomReader<'_>,
         append: &Append,
+        signed: Option<&Arc<Pdu>>,
     ) -> Result<Done, RoomError> {
         let seen = append
             .txn
@@ -266,26 +268,50 @@ impl<'a> Planner<'a> {
             Ok(target) => target,
             Err(refused) => return Ok(Done::Refused(refused)),
         };
+        let policy = match self.policy_server_for(desk, reader, append).await? {
+            Ok(policy) => policy,
+            Err(refused) => return Ok(Done::Refused(refused)),
+        };
         let annotation = Annotation::of(&append.sender, &append.change);
         if let Some(annotation) = &annotation
             && annotation.is_there(desk, reader).await?
         {
             return Ok(Done::Refused(RoomError::DuplicateAnnotation));
         }
+        let done = match policy {
+            Some(policy) => {
+                let event = (append, signed);
+                self.recommended(desk, reader, event, policy).await?
+            }
+            None => self.unasked(desk, reader, append, target).await?,
+        };
+        if let Done::Event { hash, repeated } = done {
+            desk.annotations.extend(annotation.map(|it| (it, hash)));
+            if let Change::Member(change) = &append.change {
+                self.flows.extend(change.flow.clone().filter(|_| !repeated));
+            }
+            if let Some(txn) = &append.txn {
+                self.transactions.insert(txn.clone(), hash);
+                self.written.push((txn.clone(), hash));
+            }
+        }
+        Ok(done)
+    }
+
+    /// Plans a change that nobody else has a say in.
+    async fn unasked(
+        &mut self,
+        desk: &mut Desk,
+        reader: &RoomReader<'_>,
+        append: &Append,
+        target: Option<StoredEvent>,
+    ) -> Result<Done, RoomError> {
         let at = append.timestamp_ms.unwrap_or(self.now_ms);
         match self.change(desk, reader, append, at).await? {
             Err(refused) => Ok(Done::Refused(refused)),
             Ok(outcome) => {
                 let (hash, repeated) = self.keep(outcome);
-                desk.annotations.extend(annotation.map(|it| (it, hash)));
                 self.redacted.extend(target.map(|target| (target, hash)));
-                if let Change::Member(change) = &append.change {
-                    self.flows.extend(change.flow.clone().filter(|_| !repeated));
-                }
-                if let Some(txn) = &append.txn {
-                    self.transactions.insert(txn.clone(), hash);
-                    self.written.push((txn.clone(), hash));
-                }
                 Ok(Done::Event { hash, repeated })
             }
         }
@@ -312,20 +338,11 @@ impl<'a> Planner<'a> {
         append: &Append,
         at_ms: u64,
     ) -> Result<Result<Outcome, RoomError>, RoomError> {
-        let identity = &self.shared.identity;
-        for _ in 0..NEEDS_MAX {
-            match desk.plan(identity, &append.sender, &append.change, timestamp(at_ms)) {
-                Ok(outcome) => return Ok(Ok(outcome)),
-                Err(Stop::Refuse(error)) => return Ok(Err(error)),
-                Err(Stop::Need(Need::Entry(tuple))) => {
-                    gather_entries(desk, reader, &[tuple]).await?;
-                }
-                Err(Stop::Need(Need::Event(hash))) => gather_events(desk, reader, &[hash]).await?,
-            }
-        }
-        Err(RoomError::Fault(format!(
-            "a change needed more than {NEEDS_MAX} look-ups"
-        )))
+        let (identity, at) = (&self.shared.identity, timestamp(at_ms));
+        gathered(desk, reader, |desk| {
+            desk.plan(identity, &append.sender, &append.change, at)
+        })
+        .await
     }
 
     /// The commit of everything planned, after which the desk stands at the next head, and what

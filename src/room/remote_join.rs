@@ -121,6 +121,7 @@ impl Rooms {
         server: &ServerName,
     ) -> Result<Appended, RoomError> {
         let invite = draft(&self.0, room_id, append).await?;
+        let invite = self.0.have_signed(room_id, invite).await?;
         let rules = invite.rules();
         let invitation = Invitation {
             room_version: rules.version().clone(),

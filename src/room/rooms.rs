@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use belfry_data::Engine;
 use belfry_env::Env;
-use belfry_event::{RoomRules, SigningKey};
+use belfry_event::{Pdu, RoomRules, SigningKey};
 use ruma_common::{OwnedRoomId, OwnedServerName, RoomId};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
@@ -21,7 +21,8 @@ use crate::create::CreateRoom;
 use crate::error::RoomError;
 use crate::hold::Holds;
 use crate::isolated::Isolated;
-use crate::job::{Append, Appended, Founding, Job, Reply, Txn};
+use crate::job::{Append, Appended, Founding, Job, Reply, Sent, Txn};
+use crate::line::Lines;
 use crate::peers::{Keys, Peers};
 use crate::worker::Worker;
 
@@ -55,6 +56,8 @@ pub(crate) struct Shared {
     workers: Mutex<BTreeMap<OwnedRoomId, mpsc::Sender<Job>>>,
     /// Rooms into which parts of commits are being written.
     pub(crate) holds: Holds,
+    /// Events that wait for the signature of their room's policy server.
+    pub(crate) lines: Lines,
     /// Rooms whose staged events are worked on.
     pub(crate) inbounds: Inbounds,
     /// The last timestamp given to a create event: no two rooms of this server are created in the
@@ -94,16 +97,32 @@ impl Rooms {
             keys,
             workers: Mutex::default(),
             holds: Holds::default(),
+            lines: Lines::default(),
             inbounds: Inbounds::default(),
             last_founded_ms: AtomicU64::new(0),
         }))
     }
 
-    /// Sends an event into a room and waits until it is durable.
+    /// Sends an event into a room and waits until it is durable. If the room has a policy server,
+    /// that one is asked to sign the event first (Server-Server API, "Policy Servers").
     pub async fn append(&self, room_id: &RoomId, append: Append) -> Result<Appended, RoomError> {
         append.txn.as_ref().map(Txn::row).transpose()?;
+        match self.send(room_id, Box::new(append), None).await? {
+            Sent::Done(appended) => Ok(appended),
+            Sent::Held(held) => self.append_held(room_id, held).await,
+        }
+    }
+
+    /// Has the worker send the event, or take the one that is `signed` now.
+    pub(crate) async fn send(
+        &self,
+        room_id: &RoomId,
+        append: Box<Append>,
+        signed: Option<Arc<Pdu>>,
+    ) -> Result<Sent, RoomError> {
         self.ask(room_id, |reply| Job::Append {
-            append: Box::new(append),
+            append,
+            signed,
             reply,
         })
         .await

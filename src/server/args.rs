@@ -18,6 +18,7 @@ use entries::{Argument, ENTRIES, Entry};
 
 use crate::{
     accounts::AccountRequest,
+    destinations::DestinationRequest,
     message::Message,
     notices::NoticeRequest,
     text::{Language, Text},
@@ -49,6 +50,8 @@ pub(crate) enum Command {
     AccountWithPassword(AccountRequest),
     /// Tell a user something in the server's name.
     Notice(NoticeRequest),
+    /// How it stands with other servers.
+    Destinations(DestinationRequest),
     /// Make the key that signs events.
     KeyCreate,
     /// Show how the running server does.
@@ -200,6 +203,7 @@ impl Argument {
             Self::Name => operand("name", text),
             Self::Token => operand("token", text),
             Self::Text => operand("text", text),
+            Self::Server => operand("server", text),
             Self::After => option("after", "help-name-name", text),
             Self::Role => option("role", "help-role-name", text),
             Self::Uses => option("uses", "help-number-name", text).value_parser(positive()),

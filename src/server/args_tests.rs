@@ -66,10 +66,11 @@ fn a_folder_is_taken_and_required() {
 #[test]
 fn every_entry_is_reached_by_its_words() {
     for entry in ENTRIES {
-        let needs_operand = entry
-            .arguments
-            .iter()
-            .any(|kind| matches!(kind, Argument::Folder | Argument::Name | Argument::Token));
+        let is_operand = |kind: &Argument| {
+            use Argument::{Folder, Name, Server, Token};
+            matches!(kind, Folder | Name | Server | Token)
+        };
+        let needs_operand = entry.arguments.iter().any(is_operand);
         let says = |kind: &Argument| matches!(kind, Argument::Text);
         let operand = if needs_operand { " here" } else { "" };
         let text = if entry.arguments.iter().any(says) {

@@ -83,6 +83,9 @@ fn run_configured(invocation: &Invocation, config: &Config, text: &Text) -> Resu
             ask_or_open(config, Request::Account(request))?
         }
         Command::Notice(request) => ask_running(config, &Request::Notice(request.clone()))?,
+        Command::Destinations(request) => {
+            ask_running(config, &Request::Destinations(request.clone()))?
+        }
         Command::DbRestore(backup) => restore(config, backup)?,
         // Done without a configuration.
         Command::Version | Command::ConfigDefault => return Ok(Exit::Clean),
@@ -161,7 +164,7 @@ fn ask_or_open(config: &Config, request: Request) -> Result<Answer, Message> {
             answer
         }),
         Request::Account(request) => act_alone(config, &runtime, request),
-        Request::Status | Request::Stop | Request::Notice(_) => {
+        Request::Status | Request::Stop | Request::Notice(_) | Request::Destinations(_) => {
             let folder = config.general.data_folder.as_path();
             Err(Message::new("not-running").with("folder", folder))
         }

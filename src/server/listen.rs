@@ -5,6 +5,7 @@
 //! limits on its pace are here.
 
 mod activity;
+mod host;
 mod pace;
 pub(crate) mod tls;
 
@@ -116,9 +117,14 @@ where
         let running = seen.begin(multiplexed);
         let mut request = request.map(|body| Body::new(Paced::new(body, clock.clone())));
         request.extensions_mut().insert(Peer::Address(peer));
+        let names_host = host::is_named(&request);
         let answer = router.clone().oneshot(request);
         async move {
-            let answered = answer.await;
+            let answered = if names_host {
+                answer.await
+            } else {
+                Ok(host::refusal())
+            };
             drop(running);
             answered
         }

@@ -6,6 +6,7 @@
 
 use std::{path::PathBuf, sync::Arc};
 
+use belfry_api::federation::Federation;
 use belfry_env::{Env, Moment};
 use serde::{Deserialize, Serialize};
 
@@ -16,7 +17,9 @@ use belfry_user::Users;
 use crate::{
     accounts::{self, AccountAnswer, AccountRequest},
     database::Database,
+    destinations::{self, DestinationRequest, Standing},
     message::Message,
+    metrics,
     notices::{self, NoticeRequest, Noticed},
 };
 
@@ -34,6 +37,8 @@ pub(crate) enum Request {
     Account(AccountRequest),
     /// Tell a user something in the server's name.
     Notice(NoticeRequest),
+    /// How it stands with other servers.
+    Destinations(DestinationRequest),
 }
 
 /// What is asked of the database, by the running server or by a command that has opened it.
@@ -61,6 +66,10 @@ pub(crate) enum Answer {
     Restored(PathBuf),
     Account(AccountAnswer),
     Notice(Noticed),
+    /// Those that do not answer first.
+    Destinations(Vec<Standing>),
+    /// This server is tried again.
+    DestinationReset(String),
 }
 
 /// How the server does.
@@ -74,6 +83,8 @@ pub(crate) struct Status {
     pub(crate) signing_key: String,
     /// The addresses on which HTTP is spoken.
     pub(crate) listening: Vec<String>,
+    /// The addresses on which monitoring is answered.
+    pub(crate) metrics: Vec<String>,
     /// Tasks that run now.
     pub(crate) tasks: usize,
     /// Tasks that have panicked since the start.
@@ -152,6 +163,7 @@ pub(crate) struct Facts {
     pub(crate) server_name: String,
     pub(crate) signing_key: String,
     pub(crate) listening: Vec<String>,
+    pub(crate) metrics: Vec<String>,
 }
 
 /// What the running server answers from. Cheap to clone.
@@ -161,6 +173,7 @@ pub(crate) struct Operations {
     database: Arc<Database>,
     users: Users,
     flows: Flows,
+    federation: Federation,
     facts: Arc<Facts>,
     started: Moment,
 }
@@ -174,6 +187,7 @@ impl Operations {
             database,
             users: node.users().clone(),
             flows: node.flows().clone(),
+            federation: node.federation().clone(),
             facts: Arc::new(facts),
         }
     }
@@ -195,7 +209,17 @@ impl Operations {
                 let done = notices::perform(&self.users, &self.flows, request);
                 done.await.map(Answer::Notice)
             }
+            Request::Destinations(request) => {
+                let now_ms = self.env.clock.wall_ms();
+                destinations::perform(&self.federation, now_ms, request)
+            }
         }
+    }
+
+    /// What monitoring is told.
+    pub(crate) fn metrics(&self) -> String {
+        let standings = destinations::standings(&self.federation, self.env.clock.wall_ms());
+        metrics::text(&self.status(), standings.as_deref())
     }
 
     fn status(&self) -> Status {
@@ -207,6 +231,7 @@ impl Operations {
             uptime_s: env.clock.now().since(self.started).as_secs(),
             signing_key: self.facts.signing_key.clone(),
             listening: self.facts.listening.clone(),
+            metrics: self.facts.metrics.clone(),
             tasks: env.tasks.running().len(),
             panics: env.tasks.panics(),
         }

@@ -100,6 +100,7 @@ fn well_known(config: &Config) -> WellKnown {
     let known = &config.well_known;
     WellKnown {
         client_base_url: known.client_base_url.as_ref().map(|url| url.0.clone()),
+        server: known.server.clone(),
         support_page: known.support_page.as_ref().map(|url| url.0.clone()),
         support_email: known.support_email.as_ref().map(|mail| mail.0.clone()),
         support_user: known.support_user.clone(),
@@ -196,7 +197,7 @@ fn rates(limits: &RateLimits) -> RateOptions {
 }
 
 /// Which key is which limit.
-fn named(limits: &RateLimits) -> [(Limit, RateLimit); 15] {
+fn named(limits: &RateLimits) -> [(Limit, RateLimit); 19] {
     [
         (Limit::Message, limits.message),
         (Limit::Registration, limits.registration),
@@ -214,8 +215,12 @@ fn named(limits: &RateLimits) -> [(Limit, RateLimit); 15] {
         (Limit::InviteUser, limits.invite_user),
         (Limit::InviteIssuer, limits.invite_issuer),
         (Limit::KeyClaim, limits.key_claim),
+        (Limit::UserDirectory, limits.user_directory),
+        (Limit::Report, limits.report),
         (Limit::Presence, limits.presence),
+        (Limit::MediaCreate, limits.media_create),
         (Limit::MediaUpload, limits.media_upload),
+        (Limit::UrlPreview, limits.url_preview),
     ]
 }
 

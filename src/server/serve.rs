@@ -28,6 +28,7 @@ use crate::{
     listen::{self, tls::Certificate},
     media_folder,
     message::Message,
+    metrics,
     open_files::OpenFiles,
     operation::{Facts, Operations},
     options, push, signing_key, telemetry,
@@ -69,6 +70,8 @@ struct Server {
     operations: Operations,
     control: Arc<control::Listener>,
     sockets: Vec<Door>,
+    /// Where monitoring is answered.
+    metrics: Vec<TcpListener>,
     /// The certificate of those that speak TLS.
     certificate: Option<Certificate>,
     /// What whoever started it is told.
@@ -117,12 +120,12 @@ impl Server {
         let certificate = federation::certificate(config)?;
         let sockets = listen(config, runtime, certificate.as_ref())?;
         let urls: Vec<_> = sockets.iter().filter_map(url).collect();
-        let addresses = sockets.iter();
-        let addresses = addresses.filter_map(|(socket, _)| socket.local_addr().ok());
+        let metrics = metrics_sockets(config, runtime)?;
         let facts = Facts {
             server_name: config.general.server_name.to_string(),
             signing_key,
-            listening: addresses.map(|address| address.to_string()).collect(),
+            listening: names(sockets.iter().map(|(socket, _)| socket)),
+            metrics: names(&metrics),
         };
         let greeting = greeting(
             &facts,
@@ -138,12 +141,23 @@ impl Server {
             control,
             connections_max: (places / sockets.len().max(1)).max(1),
             sockets,
+            metrics,
             certificate,
         })
     }
 
     /// From ready to drained.
     async fn live(self, env: &Env, mut signals: Signals) {
+        for socket in self.metrics {
+            let router = metrics::router(self.operations.clone());
+            let serving = listen::serve(
+                (socket, None),
+                router,
+                env.clone(),
+                metrics::CONNECTIONS_MAX,
+            );
+            env.tasks.spawn("metrics listener", serving);
+        }
         let (control, operations, own) = (self.control, self.operations, env.clone());
         env.tasks.spawn("control socket", async move {
             let perform = move |request| operations.clone().perform(request);
@@ -209,25 +223,39 @@ fn listen(
     runtime: &Runtime,
     certificate: Option<&Certificate>,
 ) -> Result<Vec<Door>, Message> {
-    let bind = |address: &SocketAddr| {
-        runtime
-            .block_on(TcpListener::bind(*address))
-            .map_err(|cause| {
-                Message::new("listen-unbound")
-                    .with_text("address", address)
-                    .with_text("cause", &cause)
-            })
-    };
     let mut doors = Vec::new();
     for address in &config.listen.addresses {
-        doors.push((bind(address)?, None));
+        doors.push((bind(runtime, address)?, None));
     }
     if let Some(certificate) = certificate {
         for address in &config.listen.tls_addresses {
-            doors.push((bind(address)?, Some(certificate.acceptor()?)));
+            doors.push((bind(runtime, address)?, Some(certificate.acceptor()?)));
         }
     }
     Ok(doors)
+}
+
+fn metrics_sockets(config: &Config, runtime: &Runtime) -> Result<Vec<TcpListener>, Message> {
+    let addresses = config.metrics.listen.iter();
+    addresses.map(|address| bind(runtime, address)).collect()
+}
+
+fn bind(runtime: &Runtime, address: &SocketAddr) -> Result<TcpListener, Message> {
+    runtime
+        .block_on(TcpListener::bind(*address))
+        .map_err(|cause| {
+            Message::new("listen-unbound")
+                .with_text("address", address)
+                .with_text("cause", &cause)
+        })
+}
+
+/// The addresses that the sockets have.
+fn names<'a>(sockets: impl IntoIterator<Item = &'a TcpListener>) -> Vec<String> {
+    let addresses = sockets
+        .into_iter()
+        .filter_map(|socket| socket.local_addr().ok());
+    addresses.map(|address| address.to_string()).collect()
 }
 
 fn url((socket, tls): &Door) -> Option<String> {

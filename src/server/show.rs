@@ -1,6 +1,7 @@
 //! Answers in words and columns, or in JSON for programs.
 
 mod accounts;
+mod destinations;
 
 use std::{array, cmp::Reverse};
 
@@ -28,6 +29,10 @@ pub(crate) fn in_words(answer: &Answer, text: &Text) -> String {
         Answer::Notice(noticed) => {
             text.say(&Message::new("notice-sent").with("name", noticed.user_id.as_str()))
         }
+        Answer::Destinations(standings) => destinations::in_words(standings, text),
+        Answer::DestinationReset(server) => {
+            text.say(&Message::new("destination-reset").with("server", server.as_str()))
+        }
     }
 }
 
@@ -47,7 +52,7 @@ pub(crate) fn exit(answer: &Answer) -> Exit {
 }
 
 fn status_lines(status: &Status) -> Vec<(&'static str, Gap)> {
-    vec![
+    let mut lines = vec![
         ("status-version", status.version.as_str().into()),
         ("status-server-name", status.server_name.as_str().into()),
         ("status-pid", u64::from(status.pid).into()),
@@ -56,7 +61,11 @@ fn status_lines(status: &Status) -> Vec<(&'static str, Gap)> {
         ("status-signing-key", status.signing_key.as_str().into()),
         ("status-tasks", status.tasks.into()),
         ("status-panics", status.panics.into()),
-    ]
+    ];
+    if !status.metrics.is_empty() {
+        lines.push(("status-metrics", status.metrics.join(", ").into()));
+    }
+    lines
 }
 
 fn stats_lines(stats: &Stats) -> Vec<(&'static str, Gap)> {

@@ -28,25 +28,29 @@ RATE_LIMITS = (
 class Belfry(Process):
     make = "belfry"
 
-    def __init__(self, port, client_port, certificates):
-        super().__init__(f"localhost:{port}", client_port)
+    def __init__(self, port, client_port, certificates, name=None, ports=(), more=""):
+        """`port` and `ports` are those on which it speaks to other servers; `name` is its name, if
+        that is not where it is; `more` is more of its configuration."""
+        super().__init__(name or f"localhost:{port}", client_port)
         self.certificates = certificates
         # Keys that it signed with before.
         self._formers = []
         self.authority = certificates.authority
         self._config = self.folder / "belfry.toml"
+        addresses = json.dumps([f"127.0.0.1:{each}" for each in (port, *ports)])
         limits = "\n".join(f'{name} = "off"' for name in RATE_LIMITS)
         self._config.write_text(
             f"""
 server_name = "{self.name}"
 listen.addresses = ["127.0.0.1:{client_port}"]
-listen.tls_addresses = ["127.0.0.1:{port}"]
+listen.tls_addresses = {addresses}
 listen.tls_certificate_file = "{certificates.certificate}"
 listen.tls_key_file = "{certificates.key}"
 accounts.registration = "open"
 accounts.password_hash_memory_mib = 8
 accounts.password_hash_passes = 1
 log.level = "debug"
+{more}
 
 [federation]
 mode = "on"

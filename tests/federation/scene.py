@@ -70,6 +70,10 @@ class Scene:
         bob.await_membership(room, "join")
 
 
+class Unavailable(Exception):
+    """This machine does not have what the scenario needs."""
+
+
 def pass_on(sender, reader, room, text="a word to wait for"):
     """A message that is waited for: what was sent before it has been dealt with by then."""
     event_id = sender.say(room, text)

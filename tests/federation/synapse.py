@@ -20,6 +20,7 @@ class Synapse(Process):
 
     def __init__(self, port, client_port, certificates):
         super().__init__(f"127.0.0.1:{port}", client_port)
+        self.certificates = certificates
         self.authority = certificates.authority
         self._notices = self.folder / "notify"
         self._config = self.folder / "homeserver.yaml"

@@ -1,5 +1,7 @@
 //! Tags, reports, and what else stands beside rooms, through the router.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use crate::fixture::{Person, TestApp, expect};
@@ -115,6 +117,12 @@ async fn reports_are_kept_once_each() {
                 (200, json!({}))
             );
         }
+        app.env.clock.sleep(Duration::from_secs(5)).await;
+    }
+    // Five at once, and no more.
+    let body = json!({"reason": "worse"}).to_string();
+    for status in [200, 200, 200, 200, 200, 429] {
+        assert_eq!(ask(&app, &alice, ("POST", &user), &body).await.0, status);
     }
     let kept = app.users.reports_by(&alice.user_id).await.unwrap();
     let reasons: Vec<_> = kept.iter().map(|report| &*report.reason).collect();
@@ -188,7 +196,7 @@ async fn what_is_not_configured_is_told_as_clients_expect() {
         let told = refused(&app, &alice, ("GET", path), "").await;
         assert_eq!(told, expect(404, "M_NOT_FOUND"), "{path}");
     }
-    for path in ["client", "support"] {
+    for path in ["client", "server", "support"] {
         let path = format!("/.well-known/matrix/{path}");
         let told = app.raw(("GET", &path), None, "").await;
         assert_eq!(told, expect(404, "M_NOT_FOUND"), "{path}");

@@ -8,17 +8,20 @@ use ruma_client_api::{
 };
 
 use crate::{
-    edge::Call,
+    edge::{Call, Edge},
     error::ApiError,
+    rate::{Limit, Subject},
     state::{RoomDoor, ViewDoor},
 };
 
 /// `POST /rooms/{roomId}/report`: for whoever knows the room's ID, if it is known here.
 pub(crate) async fn room(
+    edge: Edge,
     users: Users,
     door: RoomDoor,
     call: Call<report_room::Request>,
 ) -> Result<report_room::Response, ApiError> {
+    edge.charge(Limit::Report, Subject::User(call.auth.user_id.clone()))?;
     let request = call.request;
     users.check_report(&call.auth, &request.reason)?;
     door.rooms.settings(&request.room_id, &[]).await?;
@@ -29,10 +32,12 @@ pub(crate) async fn room(
 
 /// `POST /rooms/{roomId}/report/{eventId}`.
 pub(crate) async fn event(
+    edge: Edge,
     users: Users,
     door: ViewDoor,
     call: Call<report_event::Request>,
 ) -> Result<report_event::Response, ApiError> {
+    edge.charge(Limit::Report, Subject::User(call.auth.user_id.clone()))?;
     let request = call.request;
     let reason = request.reason.unwrap_or_default();
     users.check_report(&call.auth, &reason)?;
@@ -45,9 +50,11 @@ pub(crate) async fn event(
 
 /// `POST /users/{userId}/report`: users of other servers are taken at their word.
 pub(crate) async fn user(
+    edge: Edge,
     users: Users,
     call: Call<report_user::Request>,
 ) -> Result<report_user::Response, ApiError> {
+    edge.charge(Limit::Report, Subject::User(call.auth.user_id.clone()))?;
     let request = call.request;
     users.check_report(&call.auth, &request.reason)?;
     if request.user_id.server_name() == call.auth.user_id.server_name()

@@ -312,6 +312,7 @@ async fn calls_and_people_who_help_are_told_as_they_are_configured() {
     };
     let well_known = WellKnown {
         client_base_url: Some("https://matrix.hs1".to_owned()),
+        server: Some("matrix.hs1:443".try_into().unwrap()),
         support_page: Some("https://hs1/help".to_owned()),
         support_email: Some("help@hs1".to_owned()),
         support_user: Some("@help:other".try_into().unwrap()),
@@ -335,6 +336,10 @@ async fn calls_and_people_who_help_are_told_as_they_are_configured() {
     let (status, told, _) = app.raw_from(peer, ("GET", path), None, "").await;
     assert_eq!(status, 200);
     assert_eq!(told["m.homeserver"]["base_url"], "https://matrix.hs1");
+    let path = "/.well-known/matrix/server";
+    let (status, told, _) = app.raw_from(peer, ("GET", path), None, "").await;
+    assert_eq!(status, 200);
+    assert_eq!(told, json!({"m.server": "matrix.hs1:443"}));
     let path = "/.well-known/matrix/support";
     let (status, told, _) = app.raw_from(peer, ("GET", path), None, "").await;
     assert_eq!(status, 200);

@@ -1,5 +1,6 @@
-//! Where clients find the server, and people its administrators (Client-Server API, "Well-known
-//! URIs"). Served as the configuration says; without it there is nothing to be found.
+//! Where clients and other servers find the server, and people its administrators (Client-Server
+//! API, "Well-known URIs"; Server-Server API, "Server discovery"). Served as the configuration
+//! says; without it there is nothing to be found.
 
 use http::StatusCode;
 use ruma_client_api::discovery::{
@@ -7,11 +8,13 @@ use ruma_client_api::discovery::{
     discover_support::{self as support, Contact, ContactRole},
 };
 use ruma_common::api::error::ErrorKind;
+use serde_json::json;
 
 use crate::{
-    edge::Call,
+    edge::{Call, JsonText},
     error::{ApiError, Refusal},
     state::About,
+    wire::FindServer,
 };
 
 /// `GET /.well-known/matrix/client`.
@@ -21,6 +24,12 @@ pub(crate) async fn client(
 ) -> Result<client::Response, ApiError> {
     let base_url = about.well_known.client_base_url.ok_or_else(nothing)?;
     Ok(client::Response::new(client::HomeserverInfo::new(base_url)))
+}
+
+/// `GET /.well-known/matrix/server`.
+pub(crate) async fn server(about: About, _: Call<FindServer>) -> Result<JsonText, ApiError> {
+    let server = about.well_known.server.ok_or_else(nothing)?;
+    Ok(JsonText(json!({"m.server": server}).to_string()))
 }
 
 /// `GET /.well-known/matrix/support`.

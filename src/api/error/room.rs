@@ -31,7 +31,8 @@ impl From<RoomError> for ApiError {
             }
             E::UnableToAuthorise => (S::BAD_REQUEST, K::UnableToAuthorizeJoin),
             E::UnableToGrant => (S::BAD_REQUEST, K::UnableToGrantJoin),
-            E::Unreachable(_) => (S::BAD_GATEWAY, K::Unknown),
+            E::Unreachable(_) | E::Unrecommended(_) => (S::BAD_GATEWAY, K::Unknown),
+            E::NotRecommended { errcode, .. } => return not_recommended(errcode, text),
             E::Forbidden(_) => (S::FORBIDDEN, K::Forbidden),
             E::BadContent(_) => (S::BAD_REQUEST, K::BadJson),
             E::BadParameter(_) => (S::BAD_REQUEST, K::InvalidParam),
@@ -44,6 +45,20 @@ impl From<RoomError> for ApiError {
         };
         Refusal::new(status, kind, text).into()
     }
+}
+
+/// A policy server's error, in its own words (Server-Server API, "Validating Policy Server
+/// signatures").
+fn not_recommended(errcode: String, text: String) -> ApiError {
+    let status = match &*errcode {
+        "M_FORBIDDEN" => S::FORBIDDEN,
+        "M_NOT_FOUND" | "M_UNRECOGNIZED" => S::NOT_FOUND,
+        "M_LIMIT_EXCEEDED" => S::TOO_MANY_REQUESTS,
+        "M_UNKNOWN" => S::BAD_GATEWAY,
+        _ => S::BAD_REQUEST,
+    };
+    let refusal = Refusal::new(status, K::Unknown, text);
+    refusal.with("errcode", errcode).into()
 }
 
 /// An error that only the draft about subscriptions of threads has (MSC4306).

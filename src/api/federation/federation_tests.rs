@@ -361,7 +361,15 @@ async fn keys_are_given_to_whoever_asks() {
         json!([{"server_name": "b.example", "ms": 7}])
     );
     assert_eq!(get("/_matrix/key/v2/query/b.example:0").await.0, 400);
-    assert_eq!(get("/_matrix/federation/v1/version").await.0, 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_version_is_told_to_whoever_asks() {
+    let path = "/_matrix/federation/v1/version";
+    let (status, told, _) = server().await.raw_from(PEER, ("GET", path), None, "").await;
+    assert_eq!(status, 200);
+    let expected = json!({"name": "Belfry", "version": env!("CARGO_PKG_VERSION")});
+    assert_eq!(told, json!({"server": expected}));
 }
 
 #[tokio::test(start_paused = true)]

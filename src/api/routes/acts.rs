@@ -29,6 +29,7 @@ pub(super) fn add(routes: Routes<Api>) -> Routes<Api> {
 fn about_the_server(routes: Routes<Api>) -> Routes<Api> {
     routes
         .serve(Rule::NONE, well_known::client)
+        .serve(Rule::NONE, well_known::server)
         .serve(Rule::NONE, well_known::support)
         .serve(Rule::NONE, voip::turn_server)
         .serve(Rule::OPTIONAL, openid::request_token)

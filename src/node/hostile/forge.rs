@@ -60,7 +60,7 @@ pub(super) fn sign(value: &mut Value, server: &str, key_id: &str, key: &SigningK
 }
 
 /// The public half of a key, in unpadded base64.
-pub(super) fn public(key: &SigningKey) -> String {
+pub(crate) fn public(key: &SigningKey) -> String {
     STANDARD_NO_PAD.encode(key.verifying_key().as_bytes())
 }
 
@@ -95,7 +95,7 @@ pub(super) fn sign_event(
 }
 
 /// Adds a signature to an event as it is.
-pub(super) fn add_event_signature(
+pub(crate) fn add_event_signature(
     event: &mut Value,
     version: u32,
     server: &str,

@@ -185,3 +185,37 @@ async fn txn_010_fifty_events_that_lack_ancestors_cost_a_bounded_number_of_quest
     assert_eq!(scene.seen(&place).await.staged, 0);
     scene.stop().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_one_server_has_waiting_is_bounded() {
+    let scene = Scene::new().await;
+    let place = scene.place(11).await;
+    let model = scene.message(&place).await;
+    // What came before is not to be had, so all of them wait.
+    let waiting = |number: u32| {
+        let mut event = model.clone();
+        event["prev_events"] = json!([format!("${}", "A".repeat(43))]);
+        event["content"]["body"] = json!(format!("{number}{}", "x".repeat(60_000)));
+        scene.sign(&place, &mut event);
+        event
+    };
+    let mut taken = 0;
+    loop {
+        let events: Vec<_> = (taken * 50..(taken + 1) * 50).map(waiting).collect();
+        let (status, answer) = scene.transact(&transaction(&events, &[])).await;
+        if status != 200 {
+            assert_eq!(
+                (status, &answer["errcode"]),
+                (429, &json!("M_LIMIT_EXCEEDED"))
+            );
+            break;
+        }
+        taken += 1;
+        assert!(taken < 20, "there is no bound");
+    }
+    assert!(taken > 5, "{taken}");
+    // What fits is taken, and the room goes on.
+    assert_eq!(scene.transact(&transaction(&[], &[])).await.0, 200);
+    scene.say(&place, "hello").await;
+    scene.stop().await;
+}

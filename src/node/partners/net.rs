@@ -73,6 +73,13 @@ impl Net {
         self.lock().routers.insert(server.to_owned(), router);
     }
 
+    /// The same with something before it.
+    pub(super) fn change(&self, server: &ServerName, change: impl FnOnce(Router) -> Router) {
+        let mut state = self.lock();
+        let router = state.routers.remove(server).unwrap();
+        state.routers.insert(server.to_owned(), change(router));
+    }
+
     /// The server is not there any more.
     pub(super) fn remove(&self, server: &ServerName) {
         self.lock().routers.remove(server);

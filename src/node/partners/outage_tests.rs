@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use super::world::{World, shared_room};
+use super::{
+    member::RETRY_MAX,
+    world::{World, shared_room},
+};
 
 #[tokio::test(start_paused = true)]
 async fn a_server_that_was_cut_off_learns_what_happened_meanwhile() {
@@ -40,6 +43,25 @@ async fn contact_ends_the_wait_for_a_server_that_was_away() {
     let topic = world.members[1].topic(&room).await;
     assert_eq!(topic.as_deref(), Some("tea"));
     world.assert_converged(&room).await;
+    world.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn however_long_a_server_is_away_it_is_tried_again_within_the_ceiling() {
+    let world = World::new().await;
+    let room = shared_room(&world, "12").await;
+    world.part(0, 1);
+    world.members[0].set_topic(&room, "tea").await;
+    world.pass(Duration::from_hours(30)).await;
+    let before = world.net.asked("/v1/send/");
+    world.pass(RETRY_MAX * 12).await;
+    let tried = world.net.asked("/v1/send/") - before;
+    assert!((11..=24).contains(&tried), "tried {tried} times");
+    // Nobody says anything that would end the wait.
+    world.net.heal();
+    world.pass(RETRY_MAX + Duration::from_mins(1)).await;
+    let topic = world.members[1].topic(&room).await;
+    assert_eq!(topic.as_deref(), Some("tea"));
     world.stop().await;
 }
 

@@ -1,5 +1,7 @@
 //! What servers look up at each other: aliases, profiles, directories, spaces, moments.
 
+use std::collections::BTreeSet;
+
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -163,5 +165,55 @@ async fn a_query_that_there_is_not_is_told_so() {
         .await;
     let expected = (StatusCode::NOT_FOUND, &json!("M_UNRECOGNIZED"));
     assert_eq!((status, &answer["errcode"]), expected);
+    world.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_next_server_is_asked_if_one_is_away() {
+    let world = World::new().await;
+    let room = create(&world.members[0], "hall", "public_chat", false).await;
+    world.members[1].join(&room, &world.members[0]).await;
+    world.settle().await;
+    world.part(2, 0);
+    let third = &world.members[2];
+    let path = format!("/v1/room_summary/{room}");
+    let by_both = format!("{path}?via=hs1&via=hs2");
+    let found = third.get("GET", &by_both, json!(null)).await;
+    assert_eq!(found["name"], "hall");
+    assert_eq!(world.net.asked("/hierarchy/"), 2);
+    world.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_state_and_what_it_rests_on_are_told_to_servers_in_the_room() {
+    let world = World::new().await;
+    let room = world.room_of_two().await;
+    let said = world.members[0].say(&room, "hello").await;
+    world.settle().await;
+    let state = world.members[0].state(&room).await;
+    let ids = |answer: &Value, field: &str| {
+        let ids = answer[field].as_array().unwrap().iter();
+        ids.map(|id| id.as_str().unwrap().to_owned())
+            .collect::<BTreeSet<_>>()
+    };
+    let path = format!("state_ids/{room}?event_id={said}");
+    let (status, told) = world.signed((1, 0), (Method::GET, &path), None).await;
+    assert_eq!(status, StatusCode::OK, "{told}");
+    let expected: BTreeSet<_> = state.into_values().collect();
+    assert_eq!(ids(&told, "pdu_ids"), expected);
+    let chain = ids(&told, "auth_chain_ids");
+    assert!(!chain.is_empty() && chain.is_subset(&expected), "{told}");
+    let path = format!("event_auth/{room}/{said}");
+    let (status, told) = world.signed((1, 0), (Method::GET, &path), None).await;
+    assert_eq!(status, StatusCode::OK, "{told}");
+    let kinds = told["auth_chain"].as_array().unwrap().iter();
+    let kinds: BTreeSet<_> = kinds.map(|event| event["type"].as_str().unwrap()).collect();
+    // From version 12 on no event cites that which created the room.
+    assert_eq!(kinds, ["m.room.member", "m.room.power_levels"].into());
+    // The third server is not in the room.
+    for path in [&path, &format!("state_ids/{room}?event_id={said}")] {
+        let (status, _) = world.signed((2, 0), (Method::GET, path), None).await;
+        assert_eq!(status, StatusCode::FORBIDDEN, "{path}");
+    }
     world.stop().await;
 }

@@ -110,7 +110,7 @@ impl Planner<'_> {
         Ok(fates)
     }
 
-    async fn receive_one(
+    pub(super) async fn receive_one(
         &mut self,
         desk: &mut Desk,
         reader: &RoomReader<'_>,

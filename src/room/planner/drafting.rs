@@ -10,10 +10,10 @@ use belfry_data::RoomReader;
 use belfry_event::Pdu;
 use ruma_common::{RoomId, UserId};
 
-use super::gathering::{gather_entries, gather_events, load};
-use super::{NEEDS_MAX, Planner};
+use super::Planner;
+use super::gathering::{gathered, load};
 use crate::change::Change;
-use crate::desk::{Need, Outcome, Stop};
+use crate::desk::Outcome;
 use crate::error::RoomError;
 use crate::job::{Append, timestamp};
 use crate::rooms::Shared;
@@ -50,19 +50,5 @@ pub(crate) async fn template(
         .await?
         .ok_or(RoomError::UnknownRoom)?;
     let at = timestamp(shared.env.clock.wall_ms());
-    for _ in 0..NEEDS_MAX {
-        match desk.template(sender, change, at) {
-            Ok(event) => return Ok(event),
-            Err(Stop::Refuse(error)) => return Err(error),
-            Err(Stop::Need(Need::Entry(tuple))) => {
-                gather_entries(&mut desk, &reader, &[tuple]).await?;
-            }
-            Err(Stop::Need(Need::Event(hash))) => {
-                gather_events(&mut desk, &reader, &[hash]).await?;
-            }
-        }
-    }
-    Err(RoomError::Fault(format!(
-        "a template needed more than {NEEDS_MAX} look-ups"
-    )))
+    gathered(&mut desk, &reader, |desk| desk.template(sender, change, at)).await?
 }

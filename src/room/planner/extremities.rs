@@ -29,6 +29,11 @@ impl Planner<'_> {
         if desk.head.extremities.len() <= UNMERGED_MAX {
             return Ok(());
         }
+        // Where a policy server has a say, the next event that somebody has signed merges them.
+        let policy = self.policy_server_of(desk, reader).await?;
+        if !matches!(policy, Ok(None)) {
+            return Ok(());
+        }
         for (sender, membership) in reader.local_members(None, SENDERS_MAX).await? {
             if membership != Membership::Join {
                 continue;

@@ -9,8 +9,11 @@ use belfry_data::{RoomHead, RoomReader, StateTuple};
 use belfry_event::{EventHash, RoomRules};
 use ruma_common::{OwnedRoomId, RoomId, RoomVersionId};
 
-use crate::desk::{Desk, Known, Shelved};
+use crate::desk::{Desk, Known, Need, Shelved, Stop};
 use crate::error::RoomError;
+
+/// How often planning one change may find something missing.
+const NEEDS_MAX: usize = 64;
 
 /// The room as the database has it; `None` if it has none.
 pub(crate) async fn load(
@@ -26,6 +29,25 @@ pub(crate) async fn load(
     let mut desk = Desk::new(room_id, rules, head);
     desk.known = Known::Read(seen);
     Ok(Some(desk))
+}
+
+/// Does something on the desk, and takes in what it turns out to need.
+pub(super) async fn gathered<T>(
+    desk: &mut Desk,
+    reader: &RoomReader<'_>,
+    mut act: impl FnMut(&mut Desk) -> Result<T, Stop>,
+) -> Result<Result<T, RoomError>, RoomError> {
+    for _ in 0..NEEDS_MAX {
+        match act(desk) {
+            Ok(done) => return Ok(Ok(done)),
+            Err(Stop::Refuse(error)) => return Ok(Err(error)),
+            Err(Stop::Need(Need::Entry(tuple))) => gather_entries(desk, reader, &[tuple]).await?,
+            Err(Stop::Need(Need::Event(hash))) => gather_events(desk, reader, &[hash]).await?,
+        }
+    }
+    Err(RoomError::Fault(format!(
+        "a change needed more than {NEEDS_MAX} look-ups"
+    )))
 }
 
 /// Takes in these entries of the state, and the events that they name.

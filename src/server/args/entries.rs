@@ -9,6 +9,7 @@ use clap::ArgMatches;
 use super::Command;
 use crate::{
     accounts::{AccountRequest, Change},
+    destinations::DestinationRequest,
     notices::NoticeRequest,
 };
 
@@ -24,6 +25,8 @@ pub(super) enum Argument {
     Token,
     /// What is to be said, required.
     Text,
+    /// One other server, required.
+    Server,
     /// `--after NAME`
     After,
     /// `--role ROLE`
@@ -213,6 +216,20 @@ pub(super) static ENTRIES: &[Entry] = &[
             Command::Notice(NoticeRequest {
                 name: text_of(matches, "name"),
                 text: text_of(matches, "text"),
+            })
+        },
+    },
+    Entry {
+        path: &["federation", "destinations"],
+        arguments: &[Argument::Json],
+        command: |_| Command::Destinations(DestinationRequest::List),
+    },
+    Entry {
+        path: &["federation", "reset"],
+        arguments: &[Argument::Server, Argument::Json],
+        command: |matches| {
+            Command::Destinations(DestinationRequest::Reset {
+                server: text_of(matches, "server"),
             })
         },
     },

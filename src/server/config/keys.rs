@@ -205,6 +205,9 @@ sections! {
         /// Where clients reach the server.
         client_base_url: Option<WebUrl> =
             Raw::Unset { example: r#""https://matrix.example.org""# },
+        /// Where other servers reach the server.
+        server: Option<OwnedServerName> =
+            Raw::Unset { example: r#""matrix.example.org:443""# },
         /// A page with help.
         support_page: Option<WebUrl> =
             Raw::Unset { example: r#""https://example.org/help""# },
@@ -244,10 +247,24 @@ sections! {
         invite_issuer: RateLimit = Raw::Rate { interval_ms: 3_333, burst: 10 },
         /// Per user: claims of one-time keys.
         key_claim: RateLimit = Raw::Rate { interval_ms: 50, burst: 100 },
+        /// Per user: searches in the user directory.
+        user_directory: RateLimit = Raw::Rate { interval_ms: 62_500, burst: 200 },
+        /// Per user: reports to the administration.
+        report: RateLimit = Raw::Rate { interval_ms: 1_000, burst: 5 },
         /// Per user: presence set.
         presence: RateLimit = Raw::Rate { interval_ms: 10_000, burst: 1 },
+        /// Per user: addresses reserved for files.
+        media_create: RateLimit = Raw::Rate { interval_ms: 100, burst: 50 },
         /// Per user: files sent.
         media_upload: RateLimit = Raw::Rate { interval_ms: 100, burst: 100 },
+        /// Per user: previews of links.
+        url_preview: RateLimit = Raw::Rate { interval_ms: 1_000, burst: 50 },
+    }
+
+    /// What monitoring is told.
+    metrics: Metrics = "metrics" {
+        /// Where it asks.
+        listen: Vec<SocketAddr> = Raw::List(&[]),
     }
 
     /// What the log tells.

@@ -43,6 +43,15 @@ pub(crate) fn ask(place: &Place, head: &str, body: &Value) -> (u16, Value) {
     (status, serde_json::from_str(body).unwrap())
 }
 
+/// What an address answers to these bytes until it ends the connection.
+pub(crate) fn exchange(address: &str, request: &str) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
 fn register(place: &Place) -> (u16, Value) {
     let body = json!({
         "username": "ada",
@@ -96,6 +105,32 @@ fn accounts_are_made_only_where_registration_is_open_and_outlive_a_restart() {
     assert_eq!(whoami(&place, &token).1["user_id"], "@ada:localhost");
     server.stop();
     place.run(&["db", "check"]).printed(0, "No damage found");
+}
+
+#[test]
+fn a_request_names_its_host_once() {
+    let place = Place::new();
+    let server = place.start();
+    let address = address(&place);
+    let path = "GET /_matrix/client/versions HTTP/1.1\r\nConnection: close\r\n";
+    for (hosts, status) in [
+        ("", 400),
+        ("Host: a.example\r\nHost: a.example\r\n", 400),
+        ("Host: a.example\r\nhost: b.example\r\n", 400),
+        ("Host: a example\r\n", 400),
+        ("Host: user@a.example\r\n", 400),
+        ("Host: a.example:8448\r\n", 200),
+        ("Host: [::1]:8448\r\n", 200),
+    ] {
+        let answer = exchange(&address, &format!("{path}{hosts}\r\n"));
+        let expected = format!("HTTP/1.1 {status}");
+        assert!(answer.starts_with(&expected), "{hosts:?}: {answer}");
+        assert_eq!(answer.contains("M_UNKNOWN"), status == 400, "{answer}");
+    }
+    // Before version 1.1 there was no such header.
+    let old = exchange(&address, "GET /_matrix/client/versions HTTP/1.0\r\n\r\n");
+    assert!(old.starts_with("HTTP/1.0 200"), "{old}");
+    server.stop();
 }
 
 #[test]

@@ -10,6 +10,8 @@ mod configuration;
 #[cfg(test)]
 mod database;
 #[cfg(test)]
+mod federation;
+#[cfg(test)]
 mod http;
 #[cfg(test)]
 mod life;
