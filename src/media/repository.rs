@@ -195,14 +195,19 @@ impl Media {
 
     async fn open_own(&self, key: &MediaKey, wait: Duration) -> Result<File, MediaError> {
         let mut arrivals = self.0.arrivals.subscribe();
+        // Whoever does not wait long is told all the same of what is there.
+        match self.find(key).await {
+            Err(MediaError::NotYetUploaded) => {}
+            found => return found,
+        }
         let come = async {
             loop {
+                if arrivals.changed().await.is_err() {
+                    return Err(MediaError::NotYetUploaded);
+                }
                 match self.find(key).await {
                     Err(MediaError::NotYetUploaded) => {}
                     found => return found,
-                }
-                if arrivals.changed().await.is_err() {
-                    return Err(MediaError::NotYetUploaded);
                 }
             }
         };

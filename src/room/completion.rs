@@ -116,8 +116,8 @@ impl Inbound {
             return self.supply_singly(pool, lack, &sources).await;
         }
         if pool.fetches >= ROUND_FETCHES_MAX {
-            // That says nothing of the event.
-            return Err(FetchError::Hindered);
+            // Counted like an answer: a server that never ends must not have its event wait for ever.
+            return Err(FetchError::Lacking("enough was fetched in this round"));
         }
         pool.fetches += 1;
         let now = self.shared.env.clock.now();
