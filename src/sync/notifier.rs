@@ -89,6 +89,21 @@ pub(crate) struct Waiter {
 }
 
 impl Waiter {
+    /// The latest that is known to concern the user.
+    pub(crate) fn latest(&self) -> Stamp {
+        *self.news.borrow()
+    }
+
+    /// Whether nothing that is known concerns the user behind `since`, a place from which on
+    /// everything is known or will wake them.
+    pub(crate) fn is_quiet(&self, since: Stamp) -> bool {
+        let users = self.notifier.lock();
+        let slot = users.slots.get(&self.user);
+        slot.is_some_and(|slot| {
+            slot.ring.reaches(since) && slot.presence.reaches(since) && *slot.news.borrow() <= since
+        })
+    }
+
     /// Resolves once something that concerns the user happened behind `until`.
     pub(crate) async fn news(&mut self, until: Stamp) {
         let told = self.news.wait_for(|last| *last > until).await.is_ok();
