@@ -12,6 +12,7 @@ mod pusher;
 pub(crate) mod shared_secret;
 pub(crate) mod sliding;
 mod subscription;
+mod sync;
 pub(crate) mod sync_v4;
 mod typing;
 
@@ -20,5 +21,6 @@ pub(crate) use filtered::Filtered;
 pub(crate) use notice::{NoticeBody, SendNotice, SendNoticeOnce};
 pub(crate) use pusher::SetPusher;
 pub(crate) use subscription::{GetSubscription, Removal, Subscribe, Unsubscribe};
+pub(crate) use sync::Sync;
 pub(crate) use typing::SetTyping;
 pub(crate) use {legacy_auth::LegacyAuth, login::Login};

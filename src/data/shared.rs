@@ -120,10 +120,19 @@ impl Snapshot for SharedSnapshot {
 
     fn scan_many(
         &self,
-        ranges: Vec<Range>,
+        mut ranges: Vec<Range>,
         limit_each: usize,
     ) -> BoxFuture<'_, Result<Vec<Page>, ReadError>> {
-        self.inner.scan_many(ranges, limit_each)
+        if ranges.len() > 1 {
+            return self.inner.scan_many(ranges, limit_each);
+        }
+        let Some(range) = ranges.pop() else {
+            return Box::pin(async { Ok(Vec::new()) });
+        };
+        Box::pin(async move {
+            let page = self.scan(range, Direction::Forward, limit_each).await?;
+            Ok(vec![page])
+        })
     }
 }
 

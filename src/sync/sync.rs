@@ -127,8 +127,14 @@ impl Shared {
         let until = behind(&*snapshot);
         // Positions that a crash took with it are never given again: nothing is missed.
         let since = since.map(|since| since.min(until));
-        let turn = Turn::new(self, request, since, &snapshot, until).await?;
-        let changes = AccountChanges::read(&*snapshot, turn.user(), since).await?;
+        let mut turn = Turn::new(self, request, since, &snapshot, until).await?;
+        turn.woken = woken.is_some();
+        let quiet = |since| self.notifier.is_quiet_aside(turn.user(), since);
+        let changes = if since.is_some_and(quiet) {
+            AccountChanges::none()
+        } else {
+            AccountChanges::read(&*snapshot, turn.user(), since).await?
+        };
         let rooms = turn.rooms(&*snapshot, &changes).await?;
         if let Some(device) = turn.device().filter(|_| since.is_none()) {
             self.sent.forget(&device);
@@ -140,6 +146,7 @@ impl Shared {
             since,
             until,
             to_device,
+            no_messages: to_device.is_some_and(quiet),
             presence: &request.filter.presence,
         };
         let sections = self.sections(&*snapshot, asker).await?;

@@ -13,12 +13,14 @@ use belfry_env::{Env, Moment};
 use ruma_common::{OwnedServerName, UserId};
 
 use crate::{
+    common::Commons,
     counts::Counts,
     error::{Fault, ViewError},
     facts::Facts,
     filter::Filter,
     note_trim::Notified,
     notifier::Notifier,
+    parsed::Filters,
     projector::Projector,
     push::Noted,
     sent::SentMembers,
@@ -39,6 +41,8 @@ pub(crate) struct Shared {
     pub(crate) server_name: OwnedServerName,
     pub(crate) tokens: Tokens,
     pub(crate) facts: Facts,
+    pub(crate) commons: Commons,
+    pub(crate) filters: Filters,
     pub(crate) sent: SentMembers,
     pub(crate) notifier: Arc<Notifier>,
     pub(crate) counts: Arc<Counts>,
@@ -85,6 +89,8 @@ impl Views {
             server_name,
             tokens: Tokens::new(incarnation),
             facts: Facts::default(),
+            commons: Commons::default(),
+            filters: Filters::default(),
             sent: SentMembers::default(),
             notifier,
             counts,
@@ -122,7 +128,7 @@ impl Views {
             return Ok(Filter::default());
         };
         if parameter.starts_with('{') {
-            return Ok(Filter::parse(parameter)?);
+            return Ok(self.0.filters.read(parameter)?);
         }
         if parameter.len() > FILTER_ID_BYTES_MAX {
             return Err(ViewError::UnknownFilter);
@@ -130,7 +136,7 @@ impl Views {
         let snapshot = self.0.engine.snapshot().await?;
         let row = account::filter(&*snapshot, user, parameter).await?;
         let row = row.ok_or(ViewError::UnknownFilter)?;
-        Ok(Filter::parse(&row.definition)?)
+        Ok(self.0.filters.read(&row.definition)?)
     }
 }
 
