@@ -78,6 +78,14 @@ impl<E: Into<Fault>> From<E> for Refusal {
 }
 
 impl Commons {
+    /// How many of the news that are remembered are the same for everybody.
+    #[cfg(test)]
+    pub(crate) fn told(&self) -> usize {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let told = all.iter().filter_map(|common| common.news.get());
+        told.flatten().count()
+    }
+
     fn of(&self, turn: &Turn<'_>, room: &RoomId, since: Stamp) -> Arc<Common> {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let filter = &turn.request.filter;
