@@ -36,6 +36,7 @@ mod field;
 mod filter;
 mod fold;
 mod foreign;
+mod foreign_note;
 mod ignored;
 mod joined;
 mod json;
