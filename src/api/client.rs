@@ -60,6 +60,8 @@ mod bad_room_tests;
 #[cfg(test)]
 mod delayed_tests;
 #[cfg(test)]
+mod device_extension_tests;
+#[cfg(test)]
 mod device_tests;
 #[cfg(test)]
 mod directory_tests;

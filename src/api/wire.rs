@@ -13,6 +13,7 @@ mod pusher;
 pub(crate) mod shared_secret;
 pub(crate) mod sliding;
 mod subscription;
+mod sync;
 pub(crate) mod sync_v4;
 mod typing;
 
@@ -22,5 +23,6 @@ pub(crate) use find_server::FindServer;
 pub(crate) use notice::{NoticeBody, SendNotice, SendNoticeOnce};
 pub(crate) use pusher::SetPusher;
 pub(crate) use subscription::{GetSubscription, Removal, Subscribe, Unsubscribe};
+pub(crate) use sync::Sync;
 pub(crate) use typing::SetTyping;
 pub(crate) use {legacy_auth::LegacyAuth, login::Login};

@@ -48,6 +48,7 @@ mod resolution;
 mod room_time;
 mod rows;
 mod schema;
+mod shared;
 mod staging;
 mod stale;
 mod state;
@@ -155,6 +156,7 @@ pub use rows::{
     LogRow, MemberCounts, Membership, RoomHead, StagedRow, TxnRow, UserRoomRow,
 };
 pub use schema::{Database, Incarnation, OpenError, SCHEMA_VERSION, open, renew_incarnation};
+pub use shared::{REMEMBERED_BYTES_MAX, REMEMBERED_MAX, SharedSnapshot};
 pub use staging::{StagedEvent, next_staged_room, stage, staged_bytes};
 pub use stale::{Stale, StaleMark, stale, unmark};
 pub use state::{

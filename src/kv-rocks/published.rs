@@ -26,6 +26,9 @@ struct Window {
     before: Position,
     /// Where snapshots stand that hold it.
     after: Position,
+    /// What was handed out last, while no write is under way: it holds all that there is, so that
+    /// it is no older than a new one. The next write lets it go.
+    last: Option<Freeze>,
 }
 
 impl Published {
@@ -34,6 +37,7 @@ impl Published {
             sequence: u64::MAX,
             before: position,
             after: position,
+            last: None,
         };
         Self {
             window: Mutex::new(window),
@@ -46,6 +50,7 @@ impl Published {
         let mut window = self.lock();
         window.sequence = sequence;
         window.after = after;
+        window.last = None;
     }
 
     /// The write announced last is visible, or will never be.
@@ -66,14 +71,21 @@ impl Published {
 
     /// Nobody is woken again.
     pub(crate) fn close(&self) {
+        self.lock().last = None;
         self.synced.send_replace(None);
     }
 
     /// A snapshot, and where it stands. Waits for nothing but another caller of this.
     pub(crate) fn freeze(&self, store: Arc<Store>) -> (Freeze, Position) {
         // With the lock, at most the one write announced can become visible meanwhile.
-        let window = self.lock();
+        let mut window = self.lock();
+        if let Some(last) = &window.last {
+            return (last.clone(), window.before);
+        }
         let freeze = Freeze::new(store);
+        if window.sequence == u64::MAX {
+            window.last = Some(freeze.clone());
+        }
         let position = if freeze.sequence() > window.sequence {
             window.after
         } else {

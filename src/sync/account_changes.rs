@@ -26,6 +26,14 @@ pub(crate) struct AccountChanges {
 }
 
 impl AccountChanges {
+    /// Nothing changed.
+    pub(crate) fn none() -> Self {
+        Self {
+            incremental: true,
+            ..Self::default()
+        }
+    }
+
     /// What changed behind `since`; everything there is without it.
     pub(crate) async fn read(
         snapshot: &dyn Snapshot,

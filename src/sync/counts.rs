@@ -53,7 +53,12 @@ impl Default for Counts {
 impl Counts {
     /// Whether everything up to `until` is counted.
     pub(crate) fn reached(&self, until: Stamp) -> bool {
-        *self.done.lock().unwrap_or_else(PoisonError::into_inner) >= until
+        self.done() >= until
+    }
+
+    /// Up to where everything is counted.
+    pub(crate) fn done(&self) -> Stamp {
+        *self.done.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Resolves once it is.

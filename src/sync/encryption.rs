@@ -9,8 +9,8 @@ use std::collections::BTreeSet;
 use belfry_data::{
     Membership, RoomReader, Snapshot, Stamp, UserRoom, UserRoomRow,
     keys::{
-        DEVICE_LIST_PAGE_MAX, InboxMessage, device_list_changes, fallback_keys, member_changes,
-        messages_for, one_time_key_counts,
+        DEVICE_LIST_PAGE_MAX, InboxMessage, MemberChanges, device_list_changes, fallback_keys,
+        member_changes, messages_for, one_time_key_counts,
     },
     tails, user_in_rooms,
 };
@@ -72,6 +72,18 @@ impl Views {
         Ok(self.0.tokens.to_device(token)?)
     }
 
+    /// Whether no messages are kept for the device, as far as is known; see
+    /// [`Self::note_no_messages`].
+    pub fn has_no_messages(&self, user: &UserId, device: &DeviceId) -> bool {
+        self.0.notifier.has_no_messages(user, device)
+    }
+
+    /// No messages up to `at` are kept for the device: remembered until something else than an event
+    /// concerns its user.
+    pub fn note_no_messages(&self, user: &UserId, device: &DeviceId, at: Stamp) {
+        self.0.notifier.note_no_messages(user, device, at);
+    }
+
     /// The token of a place among messages to a device.
     pub fn token_of(&self, at: Stamp) -> String {
         self.0.tokens.sync(at)
@@ -93,7 +105,11 @@ impl Shared {
         let Some(device) = asker.device else {
             return Ok(());
         };
-        let (messages, until) = self.to_device(snapshot, asker, device).await?;
+        let (messages, until) = if asker.no_messages {
+            (EventList::default(), asker.until)
+        } else {
+            self.to_device(snapshot, asker, device).await?
+        };
         sections.to_device = messages;
         sections.to_device_until = Some(until);
         let user = asker.user;
@@ -239,6 +255,9 @@ impl Suspects {
     ) -> Result<(), Fault> {
         let names: Vec<_> = rooms.iter().map(|room| &**room).collect();
         let found = member_changes(snapshot, &names, since, until).await?;
+        if found.iter().all(MemberChanges::is_empty) {
+            return Ok(());
+        }
         let own_rows = user_in_rooms(snapshot, reader, &names).await?;
         let is_in =
             |row: Option<UserRoomRow>| row.is_some_and(|row| row.membership == Membership::Join);

@@ -74,6 +74,19 @@ impl Shared {
         })
     }
 
+    /// Whether anybody typed or read behind `since`.
+    pub(crate) async fn stirred_since(
+        &self,
+        snapshot: &dyn Snapshot,
+        room: &RoomId,
+        since: Stamp,
+    ) -> Result<bool, Fault> {
+        let typing = typing::typing(snapshot, &[room]).await?;
+        let mut typing = typing.into_iter().flatten();
+        Ok(typing.any(|(stamp, _)| stamp > since)
+            || !receipts_since(snapshot, room, since, 1).await?.is_empty())
+    }
+
     /// Who types, if that changed.
     pub(crate) async fn typing(
         &self,

@@ -38,7 +38,7 @@ pub enum FilterError {
 }
 
 /// A definition for `/sync`.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub struct Filter {
     /// The fields to show of an event; all if absent.
@@ -65,7 +65,7 @@ pub(crate) enum EventFormat {
 }
 
 /// The `room` member of a definition.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub(crate) struct RoomFilter {
     pub(crate) rooms: Option<BTreeSet<String>>,
@@ -78,7 +78,7 @@ pub(crate) struct RoomFilter {
 }
 
 /// Which events, wherever they are.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub(crate) struct EventFilter {
     limit: Option<u64>,
@@ -89,7 +89,7 @@ pub(crate) struct EventFilter {
 }
 
 /// Which events of a room: the `filter` of `/messages` and `/context`, and parts of a [`Filter`].
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub struct RoomEventFilter {
     #[serde(flatten)]

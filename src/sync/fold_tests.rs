@@ -2,20 +2,27 @@
 //! from increments is what an initial sync would tell it, and its timeline has no gap that it was not
 //! told of and no event twice.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use belfry_env::Random;
-use belfry_room::MemberAct;
+use belfry_policy::{Account, MEMBER, Rules, Standing};
+use belfry_room::{MemberAct, ReadMark, ReceiptKind};
+use futures_util::future::join_all;
 use ruma_common::{OwnedEventId, OwnedRoomId, OwnedUserId, UserId};
 use serde_json::{Value, json};
 
 use crate::{
-    Direction, MessagesRequest,
+    Direction, MessagesRequest, SyncResponse,
     fixture::{Device, Known, Server, alice, bob, carol, each, parsed, user},
 };
 
 const SEEDS: u64 = 12;
 const STEPS: usize = 60;
+/// Of these, each step is waited for by all devices.
+const AWAITED_SEEDS: u64 = 3;
 
 struct World {
     server: Server,
@@ -273,4 +280,125 @@ async fn increments_add_up_to_what_an_initial_sync_tells() {
         }
         world.server.stop().await;
     }
+}
+
+impl World {
+    /// Somebody has read what was said last.
+    async fn read(&mut self) {
+        let (room, user) = (self.pick(&self.rooms), self.pick(&self.users));
+        let said = self.messages.iter().rev().find(|(place, _)| *place == room);
+        let Some((_, event)) = said else { return };
+        let account = Account {
+            id: &user,
+            role: MEMBER,
+            standing: Standing::Active,
+        };
+        let mark = ReadMark {
+            kind: self.pick(&[ReceiptKind::Read, ReceiptKind::Private]),
+            event_id: event,
+            thread: None,
+        };
+        let rules = Rules::default();
+        let read = self.server.rooms.read_as(&rules, account, &room, mark);
+        drop(read.await);
+        self.server.views.nudge();
+    }
+
+    /// Two say something at once: one commit holds both.
+    async fn speak_together(&mut self) {
+        let room = self.pick(&self.rooms);
+        let says = |user: &UserId, kind: &str| {
+            let change = belfry_room::Change::Message {
+                kind: kind.into(),
+                content: crate::fixture::content(&json!({"body": "x"})),
+            };
+            crate::fixture::append(user, change)
+        };
+        let (one, other) = (self.pick(&self.users), self.pick(&self.users));
+        let (one, other) = (says(&one, "m.room.message"), says(&other, "org.x"));
+        let rooms = &self.server.rooms;
+        drop(tokio::join!(
+            rooms.append(&room, one),
+            rooms.append(&room, other)
+        ));
+    }
+
+    /// Something happens while all these wait; what each is told.
+    async fn step_awaited(&mut self, followers: &[Follower]) -> Vec<SyncResponse> {
+        let (views, clock) = (self.server.views.clone(), self.server.env.clock.clone());
+        let polls = followers.iter().map(|follower| {
+            let request = &follower.device.request;
+            async { views.sync(request).await.unwrap() }
+        });
+        let acts = async {
+            clock.sleep(Duration::from_secs(1)).await;
+            match self.random.below(4) {
+                0 => self.read().await,
+                1 => self.speak_together().await,
+                _ => self.step().await,
+            }
+        };
+        tokio::join!(join_all(polls), acts).0
+    }
+}
+
+/// What an answer tells, but when: tokens and ages.
+fn told(answer: &SyncResponse) -> Value {
+    let mut answer: Value = serde_json::from_str(&answer.to_json()).unwrap();
+    answer["next_batch"].take();
+    forget_ages(&mut answer);
+    answer
+}
+
+fn forget_ages(value: &mut Value) {
+    match value {
+        Value::Object(members) => {
+            members.remove("age");
+            members.values_mut().for_each(forget_ages);
+        }
+        Value::Array(items) => items.iter_mut().for_each(forget_ages),
+        _ => {}
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn those_who_wait_are_told_what_each_is_told_alone() {
+    let mut shared = 0;
+    for seed in 0..AWAITED_SEEDS {
+        let mut world = World::new(seed).await;
+        for room in &world.rooms {
+            for user in [bob().to_owned(), user(1)] {
+                drop(
+                    world
+                        .server
+                        .try_act(room, &user, &user, MemberAct::Join)
+                        .await,
+                );
+            }
+        }
+        let mut followers = world.devices();
+        for follower in &mut followers {
+            follower.sync(&world.server, "start").await;
+        }
+        for step in 0..STEPS / 2 {
+            let timeout = Duration::from_secs(3);
+            for follower in &mut followers {
+                follower.device.request.timeout = timeout;
+            }
+            let answers = world.step_awaited(&followers).await;
+            for (number, (follower, answer)) in followers.iter_mut().zip(&answers).enumerate() {
+                let label = format!("seed {seed}, step {step}, device {number}");
+                let request = &mut follower.device.request;
+                request.timeout = Duration::ZERO;
+                let alone = world.server.views.sync(request).await.unwrap();
+                if !answer.is_empty() {
+                    assert_eq!(told(answer), told(&alone), "{label}");
+                }
+                follower.sync(&world.server, &label).await;
+            }
+            shared += world.server.views.0.commons.told();
+        }
+        world.server.stop().await;
+    }
+    assert!(shared > 50, "{shared}");
 }

@@ -10,6 +10,7 @@ use belfry_data::{
 use belfry_event::{ClientFormat, Inbound, Pdu, RoomRules};
 use ruma_common::{RoomId, RoomVersionId, UserId};
 use serde::Deserialize;
+use serde_json::Value;
 
 use crate::{
     admission::shows_invite,
@@ -42,7 +43,7 @@ struct Stripped {
 #[derive(Deserialize)]
 struct StrippedContent {
     #[serde(rename = "type", default)]
-    room_type: Option<serde_json::Value>,
+    room_type: Option<Value>,
 }
 
 impl Stay {
@@ -76,6 +77,22 @@ impl Stay {
         let stands = own.hash() == row.event;
         let state = stay.state;
         Ok(stands.then_some(Self { own, state, stamp }))
+    }
+
+    /// The user's member event.
+    pub(crate) fn own(&self) -> &Pdu {
+        &self.own
+    }
+
+    /// A text that the stripped state has in the content of this event; `None` if it is empty.
+    pub(crate) fn said(&self, kind: &str, state_key: &str, member: &str) -> Option<String> {
+        let mut events = self.state.iter().filter_map(|text| {
+            let event: Value = serde_json::from_str(text).ok()?;
+            (event["type"] == kind && event["state_key"] == state_key).then_some(event)
+        });
+        let event = events.next()?;
+        let text = event["content"][member].as_str();
+        text.filter(|text| !text.is_empty()).map(str::to_owned)
     }
 
     /// As lists sort and filter rooms.

@@ -5,15 +5,36 @@
 
 use std::collections::BTreeSet;
 
-use belfry_data::{Snapshot, account};
+use belfry_data::{Snapshot, Stamp, account};
 use belfry_event::Pdu;
 use ruma_common::UserId;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use crate::error::Fault;
+use crate::{error::Fault, views::Shared};
+
+/// Ignored users that are remembered for one user between requests; whoever ignores more has the
+/// list read anew.
+pub const IGNORED_REMEMBERED_MAX: usize = 100;
 
 const EVENT_TYPE: &str = "m.ignored_user_list";
+
+impl Shared {
+    /// Whom the user ignores, as of a snapshot that goes to `until`; the notifier knows that far.
+    pub(crate) async fn ignored(
+        &self,
+        snapshot: &dyn Snapshot,
+        user: &UserId,
+        until: Stamp,
+    ) -> Result<Ignored, Fault> {
+        if let Some(known) = self.notifier.ignored(user, until) {
+            return Ok(known);
+        }
+        let ignored = Ignored::of(snapshot, user).await?;
+        self.notifier.note_ignored(user, until, &ignored);
+        Ok(ignored)
+    }
+}
 
 /// The users that one user ignores.
 #[derive(Debug, Clone, Default)]
@@ -43,6 +64,11 @@ impl Ignored {
     /// Whether the user does not want to hear from this sender.
     pub(crate) fn holds(&self, sender: &UserId) -> bool {
         self.0.contains(sender.as_str())
+    }
+
+    /// Whether the list may be remembered.
+    pub(crate) fn is_small(&self) -> bool {
+        self.0.len() <= IGNORED_REMEMBERED_MAX
     }
 
     /// Whether anybody is ignored.

@@ -9,10 +9,11 @@ use ruma_common::{OwnedRoomId, OwnedUserId, RoomId};
 use crate::{
     account_changes::{self, AccountChanges},
     delta,
+    ephemeral::Ephemeral,
     error::Fault,
     facts::Fact,
     json::EventList,
-    response::JoinedRoom,
+    response::{JoinedRoom, Timeline},
     room_view::RoomView,
     sight::{Eyes, member_tuple},
     state_section::{Base, StateUpdate},
@@ -28,6 +29,26 @@ pub(crate) struct Candidate {
     pub(crate) row: UserRoomRow,
 }
 
+/// What happened in a room that the user is in.
+pub(crate) struct Told {
+    /// Since when the client knows the room.
+    pub(crate) known: Option<Stamp>,
+    /// Whether the state is told as a whole.
+    pub(crate) whole: bool,
+    pub(crate) summary: Option<Summary>,
+    pub(crate) state: EventList,
+    pub(crate) timeline: Timeline,
+    /// Whether somebody may have typed or read.
+    pub(crate) passed: bool,
+}
+
+impl Told {
+    fn is_empty(&self) -> bool {
+        let unchanged = self.state.is_empty() && self.summary.is_none() && !self.whole;
+        unchanged && self.timeline.events.is_empty() && !self.timeline.limited
+    }
+}
+
 impl Turn<'_> {
     /// What is new in a room that the user is in; `None` if nothing is.
     pub(crate) async fn joined(
@@ -36,6 +57,48 @@ impl Turn<'_> {
         candidate: &Candidate,
         changes: &AccountChanges,
     ) -> Result<Option<JoinedRoom>, Fault> {
+        let told = match self.common(snapshot, candidate).await? {
+            Some(told) => Some(told),
+            None => self.told_alone(snapshot, candidate).await?,
+        };
+        let Some(told) = told else {
+            return Ok(None);
+        };
+        let (room, known) = (&*candidate.room, told.known);
+        let account_data = self
+            .account_data(snapshot, room, changes, known.is_none())
+            .await?;
+        let passing = if told.passed {
+            self.ephemeral(snapshot, room, known).await?
+        } else {
+            Ephemeral::default()
+        };
+        let ephemeral = self.wanted(room, &passing);
+        let after = known.unwrap_or(STAMP_FIRST);
+        let counts = passing.own_receipt || self.shared.counts.came_late(room, after);
+        let quiet = account_data.is_empty() && ephemeral.is_empty() && !counts;
+        if quiet && told.is_empty() {
+            return Ok(None);
+        }
+        let timeline_filter = &self.request.filter.room.timeline;
+        Ok(Some(JoinedRoom {
+            summary: told.summary,
+            state: self.section(told.state),
+            timeline: told.timeline,
+            account_data,
+            ephemeral,
+            unread: self.unread(room).await?,
+            unread_by_thread: timeline_filter.unread_thread_notifications,
+        }))
+    }
+
+    /// What happened in a room that the user is in, for this reader alone; `None` if this server is
+    /// not in it.
+    async fn told_alone(
+        &self,
+        snapshot: &dyn Snapshot,
+        candidate: &Candidate,
+    ) -> Result<Option<Told>, Fault> {
         let room = &*candidate.room;
         let Some(mut view) = RoomView::open(snapshot, room, self.until).await? else {
             return Ok(None);
@@ -53,26 +116,13 @@ impl Turn<'_> {
             None
         };
         let state = update.events(&mut view, heroes(summary.as_ref())).await?;
-        let account_data = self
-            .account_data(snapshot, room, changes, known.is_none())
-            .await?;
-        let passing = self.ephemeral(snapshot, room, known).await?;
-        let ephemeral = self.wanted(room, &passing);
-        let counts = passing.own_receipt || self.shared.counts.came_late(room, after);
-        let quiet = account_data.is_empty() && ephemeral.is_empty() && !counts;
-        let unchanged = state.is_empty() && quiet && summary.is_none();
-        if !whole && unchanged && window.events.is_empty() && !window.limited {
-            return Ok(None);
-        }
-        let timeline_filter = &self.request.filter.room.timeline;
-        Ok(Some(JoinedRoom {
+        Ok(Some(Told {
+            known,
+            whole,
             summary,
-            state: self.section(state),
+            state,
             timeline: self.timeline(&mut view, &eyes, &window).await?,
-            account_data,
-            ephemeral,
-            unread: self.unread(room).await?,
-            unread_by_thread: timeline_filter.unread_thread_notifications,
+            passed: true,
         }))
     }
 

@@ -17,7 +17,7 @@ use std::{
 
 use belfry_data::{Engine, Position, STAMP_LAST, Snapshot, Stamp, global_log};
 use belfry_env::Env;
-use ruma_common::{OwnedRoomId, OwnedUserId, UserId};
+use ruma_common::{DeviceId, OwnedDeviceId, OwnedRoomId, OwnedUserId, UserId};
 use tokio::sync::{self, watch};
 
 use crate::{
@@ -25,6 +25,7 @@ use crate::{
     audience::{Audiences, Listeners},
     device_list,
     error::{Fault, ViewError},
+    ignored::Ignored,
     news::Changed,
     passing::Passing,
     presence,
@@ -38,6 +39,10 @@ pub const WAITING_PER_USER_MAX: usize = 64;
 pub const WAITING_MAX: usize = 100_000;
 /// Users that have a ring; the one who came longest ago loses theirs first.
 pub const RINGS_MAX: usize = 100_000;
+
+/// Devices of one user of which it is remembered that no messages are kept for them; then all are
+/// forgotten.
+pub const EMPTIED_DEVICES_MAX: usize = 16;
 
 /// Entries of the log read at once.
 const LOG_PAGE: usize = 1_000;
@@ -75,6 +80,12 @@ struct Slot {
     presence: Ring<OwnedUserId>,
     /// The latest that concerns the user.
     news: watch::Sender<Stamp>,
+    /// The latest of that, events in rooms and presence apart.
+    aside: Stamp,
+    /// Whom the user ignores, as of this place.
+    ignored: Option<(Stamp, Ignored)>,
+    /// Devices for which no messages were kept up to these places.
+    emptied: BTreeMap<OwnedDeviceId, Stamp>,
     waiting: usize,
     used: u64,
 }
@@ -89,6 +100,21 @@ pub(crate) struct Waiter {
 }
 
 impl Waiter {
+    /// The latest that is known to concern the user.
+    pub(crate) fn latest(&self) -> Stamp {
+        *self.news.borrow()
+    }
+
+    /// Whether nothing that is known concerns the user behind `since`, a place from which on
+    /// everything is known or will wake them.
+    pub(crate) fn is_quiet(&self, since: Stamp) -> bool {
+        let users = self.notifier.lock();
+        let slot = users.slots.get(&self.user);
+        slot.is_some_and(|slot| {
+            slot.ring.reaches(since) && slot.presence.reaches(since) && *slot.news.borrow() <= since
+        })
+    }
+
     /// Resolves once something that concerns the user happened behind `until`.
     pub(crate) async fn news(&mut self, until: Stamp) {
         let told = self.news.wait_for(|last| *last > until).await.is_ok();
@@ -141,6 +167,49 @@ impl Notifier {
     /// [`Self::advance`] before.
     pub(crate) fn changed(&self, user: &UserId, since: Stamp) -> Option<BTreeSet<OwnedRoomId>> {
         self.lock().slots.get(user)?.ring.since(since)
+    }
+
+    /// Whether nothing behind `since` concerns the user but what happened in rooms and presence: no
+    /// account data, no message to a device. Call [`Self::advance`] before.
+    pub(crate) fn is_quiet_aside(&self, user: &UserId, since: Stamp) -> bool {
+        let users = self.lock();
+        let slot = users.slots.get(user);
+        slot.is_some_and(|slot| slot.aside <= since)
+    }
+
+    /// Whom the user ignores at `until`, if that is remembered. Call [`Self::advance`] before.
+    pub(crate) fn ignored(&self, user: &UserId, until: Stamp) -> Option<Ignored> {
+        let users = self.lock();
+        let slot = users.slots.get(user)?;
+        let (at, ignored) = slot.ignored.as_ref()?;
+        (slot.aside <= until.min(*at)).then(|| ignored.clone())
+    }
+
+    /// Remembers whom the user ignores, for as long as none of their account data changes.
+    pub(crate) fn note_ignored(&self, user: &UserId, until: Stamp, ignored: &Ignored) {
+        let mut users = self.lock();
+        if let Some(slot) = users.slots.get_mut(user) {
+            slot.ignored = ignored.is_small().then(|| (until, ignored.clone()));
+        }
+    }
+
+    /// Whether no messages are kept for the device, as far as is known: one that has just come may
+    /// not be.
+    pub(crate) fn has_no_messages(&self, user: &UserId, device: &DeviceId) -> bool {
+        let users = self.lock();
+        let slot = users.slots.get(user);
+        slot.is_some_and(|slot| slot.emptied.get(device).is_some_and(|at| slot.aside <= *at))
+    }
+
+    /// No messages up to `at` are kept for the device.
+    pub(crate) fn note_no_messages(&self, user: &UserId, device: &DeviceId, at: Stamp) {
+        let mut users = self.lock();
+        if let Some(slot) = users.slots.get_mut(user) {
+            if slot.emptied.len() >= EMPTIED_DEVICES_MAX {
+                slot.emptied.clear();
+            }
+            slot.emptied.insert(device.to_owned(), at);
+        }
     }
 
     /// How far the logs were read.
@@ -267,6 +336,7 @@ impl Users {
             for slot in self.slots.values_mut() {
                 slot.ring = Ring::new(target);
                 slot.presence = Ring::new(target);
+                slot.aside = target;
             }
             return None;
         };
@@ -295,10 +365,10 @@ impl Users {
             }
         }
         for (user, at) in &changed.users {
-            self.tell(user, None, *at);
+            self.tell_aside(user, None, *at);
         }
         for ((user, room), at) in &changed.own {
-            self.tell(user, Some(room), *at);
+            self.tell_aside(user, Some(room), *at);
         }
         self.said.extend(changed.said.iter().cloned());
         for (user, other, at) in &changed.present {
@@ -322,6 +392,13 @@ impl Users {
         });
     }
 
+    fn tell_aside(&mut self, user: &UserId, room: Option<&OwnedRoomId>, at: Stamp) {
+        if let Some(slot) = self.slots.get_mut(user) {
+            slot.aside = at.max(slot.aside);
+        }
+        self.tell(user, room, at);
+    }
+
     fn tell_presence(&mut self, user: &UserId, other: &OwnedUserId, at: Stamp) {
         self.presence_kept = true;
         if let Some(slot) = self.slots.get_mut(user) {
@@ -343,6 +420,9 @@ impl Users {
             ring: Ring::new(floor),
             presence: Ring::new(floor),
             news: watch::Sender::new(Stamp::default()),
+            aside: floor,
+            ignored: None,
+            emptied: BTreeMap::new(),
             waiting: 0,
             used: now,
         });

@@ -33,7 +33,7 @@ const FAILURES_PER_ALARM: u32 = 300;
 /// See the module.
 pub(crate) struct Projector {
     engine: Arc<dyn Engine>,
-    env: Env,
+    pub(crate) env: Env,
     counts: Arc<Counts>,
     notifier: Arc<Notifier>,
     /// Told who was notified.
@@ -206,6 +206,20 @@ impl Projector {
             GlobalRow::AccountData { user } => {
                 if let Ok(user) = <&UserId>::try_from(&*user) {
                     self.book.forget(user);
+                }
+                Ok(())
+            }
+            GlobalRow::Stay { room, user } => {
+                let room = OwnedRoomId::try_from(&*room);
+                let (Ok(room), Ok(user)) = (room, OwnedUserId::try_from(&*user)) else {
+                    return Ok(());
+                };
+                let commit = &mut batch.commit;
+                match self.take_stay(snapshot, at, (&room, &user), commit).await {
+                    Err(fault) if fault.is_of_room() => {
+                        tracing::error!(%room, %fault, "an invitation cannot be counted");
+                    }
+                    concerned => batch.noted.extend(concerned?),
                 }
                 Ok(())
             }

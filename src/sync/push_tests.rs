@@ -4,12 +4,14 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use belfry_data::{
-    BoxFuture, Commit, Engine,
+    BoxFuture, Commit, Engine, InviteRow, Membership,
     pusher::{PusherKey, PusherRow, pushers, put_pusher},
+    put_invite,
 };
+use belfry_event::{Inbound, RoomRules};
 use belfry_policy::{Account, MEMBER, Rules, Standing};
 use belfry_room::{ReadMark, ReceiptKind};
-use ruma_common::{EventId, RoomId, UserId};
+use ruma_common::{EventId, RoomId, RoomVersionId, UserId, room_id};
 use serde_json::{Value, json};
 
 use crate::fixture::{START_MS, Server, alice, bob, carol};
@@ -354,5 +356,94 @@ async fn vis_028_nothing_is_pushed_of_a_room_that_was_left() {
     server.views.push_by(gateway.clone());
     settle(&server, Duration::from_secs(3)).await;
     assert!(gateway.got().is_empty(), "{:?}", gateway.got());
+    server.stop().await;
+}
+
+/// Another server tells of Bob's membership of a room that nobody here is in.
+async fn hear(server: &Server, membership: Membership) -> String {
+    let room = room_id!("!far:far.example");
+    let event = json!({
+        "type": "m.room.member",
+        "room_id": room,
+        "sender": "@eve:far.example",
+        "state_key": bob(),
+        "content": {"membership": membership.name()},
+        "origin_server_ts": START_MS,
+        "depth": 7,
+        "auth_events": ["$wWcj_zdZ1Sa0zv9X3l3lUF9Y1ipqFBvoPVr56N7ps3s"],
+        "prev_events": ["$wWcj_zdZ1Sa0zv9X3l3lUF9Y1ipqFBvoPVr56N7ps3s"],
+        "hashes": {"sha256": "uwYnVGxDNWaGfwIBCP8OVcdqKzG+CFdi1u6kHc3sLnI"},
+        "signatures": {"far.example": {"ed25519:1": "c2lnbmVk"}},
+    });
+    let event = event.to_string();
+    let rules = RoomRules::new(&RoomVersionId::V11).unwrap();
+    let inbound = Inbound::parse(rules, event.as_bytes()).unwrap();
+    let own = inbound.unverified();
+    let state = |kind: &str, key: &str, content: Value| {
+        let event = json!({
+            "type": kind, "state_key": key, "sender": "@eve:far.example", "content": content,
+        });
+        event.to_string().into()
+    };
+    let row = InviteRow {
+        room_version: "11".into(),
+        event: event.as_str().into(),
+        state: vec![
+            state("m.room.name", "", json!({"name": "Far"})),
+            state(
+                "m.room.member",
+                "@eve:far.example",
+                json!({"displayname": "Eve"}),
+            ),
+        ],
+    };
+    let mut commit = Commit::synced();
+    put_invite(&mut commit, bob(), room, membership, own.hash(), &row);
+    server.engine.commit(commit).await.unwrap();
+    own.event_id().to_string()
+}
+
+#[tokio::test(start_paused = true)]
+async fn invitation_from_another_server_notifies_until_it_is_declined() {
+    let server = Server::new();
+    add_pusher(&server, "full").await;
+    let gateway = Arc::new(Fake::default());
+    server.views.push_by(gateway.clone());
+    let event = hear(&server, Membership::Invite).await;
+    settle(&server, Duration::from_secs(3)).await;
+    let got = gateway.got();
+    assert_eq!(got.len(), 1, "{got:?}");
+    let told = &got[0];
+    assert_eq!(told["event_id"], event);
+    assert_eq!(told["room_id"], "!far:far.example");
+    assert_eq!(
+        (&told["prio"], &told["counts"]["unread"]),
+        (&json!("high"), &json!(1))
+    );
+    assert_eq!(told["content"]["membership"], "invite");
+    assert_eq!(told["user_is_target"], true);
+    assert_eq!(told["room_name"], "Far");
+    assert_eq!(told["sender_display_name"], "Eve");
+    hear(&server, Membership::Leave).await;
+    settle(&server, Duration::from_secs(3)).await;
+    let got = gateway.got();
+    assert_eq!(got.len(), 2, "{got:?}");
+    assert_eq!(got[1]["counts"]["unread"], 0);
+    server.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn invitation_from_somebody_ignored_notifies_nobody() {
+    let server = Server::new();
+    add_pusher(&server, "full").await;
+    let ignored = json!({"ignored_users": {"@eve:far.example": {}}});
+    server
+        .set_account_data(bob(), "", "m.ignored_user_list", &ignored)
+        .await;
+    let gateway = Arc::new(Fake::default());
+    server.views.push_by(gateway.clone());
+    hear(&server, Membership::Invite).await;
+    settle(&server, Duration::from_secs(3)).await;
+    assert!(gateway.got().is_empty());
     server.stop().await;
 }

@@ -52,6 +52,11 @@ impl<K: Ord + Clone> Ring<K> {
         }
     }
 
+    /// Whether what changed behind `since` is known.
+    pub(crate) fn reaches(&self, since: Stamp) -> bool {
+        since >= self.floor
+    }
+
     /// Whether it changed lately.
     pub(crate) fn holds(&self, room: &K) -> bool {
         self.rooms.contains_key(room)
@@ -59,7 +64,7 @@ impl<K: Ord + Clone> Ring<K> {
 
     /// The rooms that changed behind `since`; `None` if that is too long ago to tell.
     pub(crate) fn since(&self, since: Stamp) -> Option<BTreeSet<K>> {
-        if since < self.floor {
+        if !self.reaches(since) {
             return None;
         }
         let newest_first = self.order.iter().rev();

@@ -27,6 +27,8 @@ pub(crate) struct Asker<'a> {
     pub(crate) until: Stamp,
     /// Up to where it has got messages to it; none without it.
     pub(crate) to_device: Option<Stamp>,
+    /// Whether nothing came behind `to_device`.
+    pub(crate) no_messages: bool,
     /// Whose presence is wanted.
     pub(crate) presence: &'a EventFilter,
 }

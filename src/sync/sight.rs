@@ -22,6 +22,14 @@ use crate::{
 /// and was turned away more often since then counts as never joined.
 pub const MEMBERSHIP_STEPS_MAX: usize = 100;
 
+/// What names a room, and who speaks there, in a push: the name there, the event, the member of its
+/// content. A sender's is the member event of theirs.
+pub(crate) const NAMES_IN_PUSHES: [(&str, &str, &str); 3] = [
+    ("room_name", "m.room.name", "name"),
+    ("room_alias", "m.room.canonical_alias", "alias"),
+    ("sender_display_name", "m.room.member", "displayname"),
+];
+
 /// The reader of a room.
 #[derive(Debug, Clone)]
 pub(crate) struct Eyes {

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use belfry_env::Random;
 use belfry_policy::{Account, MEMBER, Rules, Standing};
 use belfry_room::{MemberAct, ReadMark, ReceiptKind};
-use ruma_common::{OwnedEventId, OwnedRoomId, OwnedUserId};
+use ruma_common::{OwnedEventId, OwnedRoomId, OwnedUserId, RoomId, UserId};
 use serde_json::{Value, json};
 
 use crate::{
@@ -17,11 +17,14 @@ use crate::{
 
 const SEEDS: u64 = 10;
 const STEPS: usize = 70;
+const MAIN: &str = "main";
 
 /// A message, as the recount remembers it.
 struct Message {
     room: OwnedRoomId,
     event: OwnedEventId,
+    /// The event that its thread begins with, or [`MAIN`].
+    thread: String,
     sender: OwnedUserId,
     /// Who was there, and has not left since.
     audience: BTreeSet<OwnedUserId>,
@@ -36,8 +39,8 @@ struct World {
     users: Vec<OwnedUserId>,
     members: BTreeMap<OwnedRoomId, BTreeSet<OwnedUserId>>,
     messages: Vec<Message>,
-    /// How many messages somebody has read of a room.
-    read: BTreeMap<(OwnedRoomId, OwnedUserId), usize>,
+    /// How many messages somebody has read of a room, in one thread or (without one) in all.
+    read: BTreeMap<(OwnedRoomId, OwnedUserId, Option<String>), usize>,
     /// What happened, for whoever reads a failure.
     log: Vec<String>,
 }
@@ -70,21 +73,74 @@ impl World {
 
     async fn step(&mut self) {
         let (room, user) = (self.pick(&self.rooms), self.pick(&self.users));
-        match self.random.below(12) {
+        match self.random.below(14) {
             0..5 => self.speak(room, user).await,
             5..8 => self.move_somebody(room, user).await,
             8 => self.change_state(&room).await,
             9 => self.redact().await,
+            10 => self.edit(room, user).await,
             _ => self.mark_read(room, user).await,
         }
+    }
+
+    /// Whoever does something in a thread has read what was said there.
+    fn has_read(&mut self, room: &OwnedRoomId, user: &UserId, thread: &str) {
+        let key = (room.clone(), user.to_owned(), Some(thread.to_owned()));
+        self.read.insert(key, self.messages.len());
+    }
+
+    /// A message that stands in the room, if there is any that `wanted` holds for.
+    fn any(&self, room: &RoomId, wanted: impl Fn(&Message) -> bool) -> Option<usize> {
+        let found = self.messages.iter().enumerate();
+        let found = found.filter(|(_, one)| one.room == room && !one.redacted && wanted(one));
+        let found: Vec<_> = found.map(|(place, _)| place).collect();
+        (!found.is_empty()).then(|| self.pick(&found))
+    }
+
+    async fn edit(&mut self, room: OwnedRoomId, user: OwnedUserId) {
+        let Some(place) = self.any(&room, |one| one.sender == user && one.notifies) else {
+            return;
+        };
+        let (event, thread) = (
+            self.messages[place].event.clone(),
+            self.messages[place].thread.clone(),
+        );
+        let text = json!({"body": "y", "msgtype": "m.text"});
+        let change = belfry_room::Change::Message {
+            kind: "m.room.message".into(),
+            content: content(&json!({
+                "body": "* y", "msgtype": "m.text", "m.new_content": text,
+                "m.relates_to": {"rel_type": "m.replace", "event_id": event},
+            })),
+        };
+        let said = crate::fixture::append(&user, change);
+        if self.server.rooms.append(&room, said).await.is_ok() {
+            self.log.push(format!("{room} {user} edits {event}"));
+            self.has_read(&room, &user, &thread);
+        }
+    }
+
+    /// The server ends and starts again.
+    async fn restart(mut self) -> Self {
+        self.server = self.server.restart().await;
+        self.log.push("restart".to_owned());
+        self
     }
 
     async fn speak(&mut self, room: OwnedRoomId, user: OwnedUserId) {
         let notifies = self.random.below(4) > 0;
         let kind = if notifies { "m.room.message" } else { "org.x" };
+        let mut told = json!({"body": "x", "msgtype": "m.text"});
+        let roots = |one: &Message| one.thread == MAIN;
+        let root = self.any(&room, roots).filter(|_| self.random.below(3) == 0);
+        let mut thread = MAIN.to_owned();
+        if let Some(root) = root {
+            thread = self.messages[root].event.to_string();
+            told["m.relates_to"] = json!({"rel_type": "m.thread", "event_id": thread});
+        }
         let change = belfry_room::Change::Message {
             kind: kind.into(),
-            content: content(&json!({"body": "x", "msgtype": "m.text"})),
+            content: content(&told),
         };
         let said = crate::fixture::append(&user, change);
         let Ok(said) = self.server.rooms.append(&room, said).await else {
@@ -94,14 +150,17 @@ impl World {
             audience: self.members[&room].clone(),
             room: room.clone(),
             event: said.event_id,
+            thread: thread.clone(),
             sender: user.clone(),
             redacted: false,
             notifies,
         };
-        self.log
-            .push(format!("{room} {user} says {kind} {}", message.event));
+        self.log.push(format!(
+            "{room} {user} says {kind} {} in {thread}",
+            message.event
+        ));
         self.messages.push(message);
-        self.read.insert((room, user), self.messages.len());
+        self.has_read(&room, &user, &thread);
     }
 
     async fn move_somebody(&mut self, room: OwnedRoomId, user: OwnedUserId) {
@@ -128,9 +187,7 @@ impl World {
             return;
         }
         self.log.push(format!("{room} {user} {act:?} by {actor}"));
-        // Whoever does something has read what was said.
-        self.read
-            .insert((room.clone(), actor.to_owned()), self.messages.len());
+        self.has_read(&room, actor, MAIN);
         let members = self.members.get_mut(&room).unwrap();
         if comes {
             members.insert(user.clone());
@@ -148,8 +205,7 @@ impl World {
         let kind = self.pick(&["m.room.name", "m.room.topic", "org.x.state"]);
         let value = json!({"name": number.to_string(), "topic": "x", "n": number});
         self.server.set(room, alice(), kind, "", &value).await;
-        self.read
-            .insert((room.clone(), alice().to_owned()), self.messages.len());
+        self.has_read(room, alice(), MAIN);
     }
 
     async fn redact(&mut self) {
@@ -162,8 +218,7 @@ impl World {
         let (room, event) = (message.room.clone(), message.event.clone());
         self.log.push(format!("{room} redacts {event}"));
         self.server.redact(&room, alice(), &event).await;
-        self.read
-            .insert((room, alice().to_owned()), self.messages.len());
+        self.has_read(&room, alice(), MAIN);
     }
 
     async fn mark_read(&mut self, room: OwnedRoomId, user: OwnedUserId) {
@@ -174,6 +229,8 @@ impl World {
         }
         let place = self.random.below(found.len() as u64);
         let (place, message) = found[usize::try_from(place).unwrap()];
+        let threaded = self.random.below(2) == 0 && !message.redacted;
+        let thread = threaded.then(|| message.thread.clone());
         let account = Account {
             id: &user,
             role: MEMBER,
@@ -182,25 +239,30 @@ impl World {
         let mark = ReadMark {
             kind: self.pick(&[ReceiptKind::Read, ReceiptKind::Private]),
             event_id: &message.event,
-            thread: None,
+            thread: thread.as_deref(),
         };
         let rules = Rules::default();
         let marked = self.server.rooms.read_as(&rules, account, &room, mark);
         marked.await.unwrap();
         self.log.push(format!(
-            "{room} {user} reads {} {:?}",
+            "{room} {user} reads {} {:?} in {thread:?}",
             message.event, mark.kind
         ));
-        let read = self.read.entry((room, user)).or_default();
+        let read = self.read.entry((room, user, thread)).or_default();
         *read = (place + 1).max(*read);
     }
 
     /// How much is unread, counted one by one.
     fn recount(&self, room: &OwnedRoomId, user: &OwnedUserId) -> u64 {
-        let read = self.read.get(&(room.clone(), user.clone()));
-        let behind = self.messages.iter().skip(read.copied().unwrap_or(0));
-        let unread = behind.filter(|one| {
+        let upto = |thread: Option<&str>| {
+            let thread = thread.map(str::to_owned);
+            let read = self.read.get(&(room.clone(), user.clone(), thread));
+            read.copied().unwrap_or(0)
+        };
+        let unread = self.messages.iter().enumerate().filter(|(place, one)| {
             one.room == *room
+                && *place >= upto(None)
+                && *place >= upto(Some(&one.thread))
                 && one.sender != *user
                 && one.notifies
                 && !one.redacted
@@ -362,6 +424,12 @@ impl Slider {
     }
 }
 
+/// As many as `BELFRY_SYNC_SEEDS` says, for a long run.
+fn seeds() -> u64 {
+    let asked = std::env::var("BELFRY_SYNC_SEEDS").ok();
+    asked.and_then(|asked| asked.parse().ok()).unwrap_or(SEEDS)
+}
+
 /// What classic sync counts is what the recount finds.
 async fn compare_counts(world: &World, label: &str) {
     for user in &world.users {
@@ -383,10 +451,13 @@ async fn compare_counts(world: &World, label: &str) {
 
 #[tokio::test(start_paused = true)]
 async fn connections_add_up_to_what_a_new_one_is_told_and_counts_to_a_recount() {
-    for seed in 0..SEEDS {
+    for seed in 0..seeds() {
         let mut world = World::new(seed).await;
         let mut sliders = world.devices();
         for step in 0..STEPS {
+            if world.random.below(35) == 0 {
+                world = world.restart().await;
+            }
             world.step().await;
             for (number, slider) in sliders.iter_mut().enumerate() {
                 if world.random.below(14) == 0 {

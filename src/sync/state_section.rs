@@ -179,13 +179,8 @@ impl<'a> StateUpdate<'a> {
 
     /// Whether the client was sent this member's event, and is to remember it.
     fn has_seen(&self, event: EventHash) -> bool {
-        let filter = &self.turn.request.filter.room.state;
-        let Some((since, device)) = self.turn.since.zip(self.turn.device()) else {
-            return false;
-        };
-        !self.is_whole()
-            && !filter.include_redundant_members
-            && self.turn.shared.sent.has(&device, since.position, event)
+        let device = self.turn.device().filter(|_| !self.is_whole());
+        device.is_some_and(|device| self.turn.has(&device, event))
     }
 
     fn note_sent(&self, wanted: &[(&StateTuple, EventHash)]) {

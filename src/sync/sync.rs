@@ -80,14 +80,22 @@ impl Views {
         let deadline = shared.env.clock.now() + request.timeout.min(TIMEOUT_MAX);
         let waits = since.is_some() && !request.timeout.is_zero() && !request.full_state;
         let mut waiter = shared.notifier.subscribe(&request.user_id, waits)?;
+        let mut woken = None;
+        if let Some(seen) = since.filter(|_| waits && to_device == since)
+            && waiter.is_quiet(seen)
+            && shared.news(&mut waiter, seen, deadline).await
+        {
+            woken = Some(waiter.latest());
+        }
         loop {
             // On the heap, so that a request that waits is small.
-            let (until, response) = Box::pin(shared.turn(request, since, to_device)).await?;
+            let look = Box::pin(shared.turn(request, since, to_device, woken));
+            let (until, response) = look.await?;
             let done = !waits || !response.is_empty();
             if done || !shared.news(&mut waiter, until, deadline).await {
                 return Ok(*response);
             }
-            since = Some(until);
+            (since, woken) = (Some(until), Some(waiter.latest()));
         }
     }
 }
@@ -103,20 +111,30 @@ impl Shared {
         }
     }
 
-    /// One look, and how far it goes.
+    /// One look, and how far it goes: at least to what woke the request, if anything did.
     async fn turn(
         &self,
         request: &SyncRequest,
         since: Option<Stamp>,
         to_device: Option<Stamp>,
+        woken: Option<Stamp>,
     ) -> Result<(Stamp, Box<SyncResponse>), Fault> {
-        let mut snapshot = self.snapshot().await?;
+        let mut snapshot = match woken {
+            Some(at) => self.snapshot_with(at, Stamp::default()).await?,
+            None => self.snapshot().await?,
+        };
         self.notifier.advance(&*snapshot).await?;
         let until = behind(&*snapshot);
         // Positions that a crash took with it are never given again: nothing is missed.
         let since = since.map(|since| since.min(until));
-        let turn = Turn::new(self, request, since, &snapshot, until).await?;
-        let changes = AccountChanges::read(&*snapshot, turn.user(), since).await?;
+        let mut turn = Turn::new(self, request, since, &snapshot, until).await?;
+        turn.woken = woken.is_some();
+        let quiet = |since| self.notifier.is_quiet_aside(turn.user(), since);
+        let changes = if since.is_some_and(quiet) {
+            AccountChanges::none()
+        } else {
+            AccountChanges::read(&*snapshot, turn.user(), since).await?
+        };
         let rooms = turn.rooms(&*snapshot, &changes).await?;
         if let Some(device) = turn.device().filter(|_| since.is_none()) {
             self.sent.forget(&device);
@@ -128,6 +146,7 @@ impl Shared {
             since,
             until,
             to_device,
+            no_messages: to_device.is_some_and(quiet),
             presence: &request.filter.presence,
         };
         let sections = self.sections(&*snapshot, asker).await?;

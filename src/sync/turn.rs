@@ -40,6 +40,8 @@ pub(crate) struct Turn<'a> {
     /// What it will have seen after this.
     pub(crate) until: Stamp,
     pub(crate) ignored: Ignored,
+    /// Whether it follows something that many may wait for.
+    pub(crate) woken: bool,
     pub(crate) now_ms: u64,
     /// Taken once what happened up to `until` was counted.
     pub(crate) counted: Arc<dyn Snapshot>,
@@ -58,7 +60,8 @@ impl<'a> Turn<'a> {
             request,
             since,
             until,
-            ignored: Ignored::of(&**snapshot, &request.user_id).await?,
+            ignored: shared.ignored(&**snapshot, &request.user_id, until).await?,
+            woken: false,
             counted: shared.counted(snapshot, until).await?,
             now_ms: shared.env.clock.wall_ms(),
         })
@@ -84,6 +87,13 @@ impl<'a> Turn<'a> {
     pub(crate) fn device(&self) -> Option<DeviceKey> {
         let device = self.request.device_id.clone()?;
         Some((self.request.user_id.clone(), device))
+    }
+
+    /// Whether the device was sent this member's event, and is to remember it.
+    pub(crate) fn has(&self, device: &DeviceKey, event: belfry_event::EventHash) -> bool {
+        let redundant = self.request.filter.room.state.include_redundant_members;
+        let since = self.since.filter(|_| !redundant);
+        since.is_some_and(|since| self.shared.sent.has(device, since.position, event))
     }
 
     /// What the room's timeline shows between two places.

@@ -3,19 +3,24 @@
 //! It exists so that requests share what is worth sharing: who is to be woken, facts that never
 //! change, what a device was sent. It knows nothing of what each request reads.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex, PoisonError, Weak},
+    time::Duration,
+};
 
-use belfry_data::{Engine, Snapshot, Stamp, account};
-use belfry_env::Env;
+use belfry_data::{Engine, SharedSnapshot, Snapshot, Stamp, account};
+use belfry_env::{Env, Moment};
 use ruma_common::{OwnedServerName, UserId};
 
 use crate::{
+    common::Commons,
     counts::Counts,
     error::{Fault, ViewError},
     facts::Facts,
     filter::Filter,
     note_trim::Notified,
     notifier::Notifier,
+    parsed::Filters,
     projector::Projector,
     push::Noted,
     sent::SentMembers,
@@ -36,11 +41,22 @@ pub(crate) struct Shared {
     pub(crate) server_name: OwnedServerName,
     pub(crate) tokens: Tokens,
     pub(crate) facts: Facts,
+    pub(crate) commons: Commons,
+    pub(crate) filters: Filters,
     pub(crate) sent: SentMembers,
     pub(crate) notifier: Arc<Notifier>,
     pub(crate) counts: Arc<Counts>,
     pub(crate) noted: Arc<Noted>,
     pub(crate) notified: Arc<Notified>,
+    pub(crate) lately: Mutex<Option<Lately>>,
+}
+
+/// The snapshot that was taken last, for as long as somebody reads it.
+pub(crate) struct Lately {
+    snapshot: Weak<SharedSnapshot>,
+    taken: Moment,
+    /// It holds the notes of what happened up to here.
+    counted: Stamp,
 }
 
 impl Views {
@@ -73,11 +89,14 @@ impl Views {
             server_name,
             tokens: Tokens::new(incarnation),
             facts: Facts::default(),
+            commons: Commons::default(),
+            filters: Filters::default(),
             sent: SentMembers::default(),
             notifier,
             counts,
             noted,
             notified: to_trim,
+            lately: Mutex::default(),
         }));
         let trimming = views.clone().keep_notes_trimmed();
         views.0.env.tasks.spawn("note trimming", trimming);
@@ -109,7 +128,7 @@ impl Views {
             return Ok(Filter::default());
         };
         if parameter.starts_with('{') {
-            return Ok(Filter::parse(parameter)?);
+            return Ok(self.0.filters.read(parameter)?);
         }
         if parameter.len() > FILTER_ID_BYTES_MAX {
             return Err(ViewError::UnknownFilter);
@@ -117,12 +136,15 @@ impl Views {
         let snapshot = self.0.engine.snapshot().await?;
         let row = account::filter(&*snapshot, user, parameter).await?;
         let row = row.ok_or(ViewError::UnknownFilter)?;
-        Ok(Filter::parse(&row.definition)?)
+        Ok(self.0.filters.read(&row.definition)?)
     }
 }
 
 /// How long an answer waits for its events to be counted.
 pub const PROJECTOR_WAIT_MAX: Duration = Duration::from_secs(1);
+
+/// How old a snapshot may be that one more request reads: long before it expires.
+const LATELY_MAX: Duration = Duration::from_secs(1);
 
 /// Longest ID of a filter that is looked up.
 const FILTER_ID_BYTES_MAX: usize = 255;
@@ -132,6 +154,33 @@ impl Shared {
         Ok(self.engine.snapshot().await?)
     }
 
+    /// A snapshot that holds what happened up to `at`, and the notes of what happened up to
+    /// `counted`, which are there. It may be one that others read already: what they have read is
+    /// remembered, so that a thousand who are woken by one event read it once.
+    pub(crate) async fn snapshot_with(
+        &self,
+        at: Stamp,
+        counted: Stamp,
+    ) -> Result<Arc<dyn Snapshot>, Fault> {
+        let now = self.env.clock.now();
+        let lately = || self.lately.lock().unwrap_or_else(PoisonError::into_inner);
+        let held = lately().as_ref().and_then(|lately| {
+            let young = now.since(lately.taken) < LATELY_MAX && lately.counted >= counted;
+            lately.snapshot.upgrade().filter(|_| young)
+        });
+        if let Some(held) = held.filter(|held| held.position() >= at.position) {
+            return Ok(held);
+        }
+        let counted = self.counts.done();
+        let snapshot = Arc::new(SharedSnapshot::new(self.snapshot().await?));
+        *lately() = Some(Lately {
+            snapshot: Arc::downgrade(&snapshot),
+            taken: now,
+            counted,
+        });
+        Ok(snapshot)
+    }
+
     /// A snapshot that holds the notes of what happened up to `until`; if they do not come in time,
     /// the same snapshot, and the rooms are told again when they come.
     pub(crate) async fn counted(
@@ -139,8 +188,12 @@ impl Shared {
         snapshot: &Arc<dyn Snapshot>,
         until: Stamp,
     ) -> Result<Arc<dyn Snapshot>, Fault> {
+        let at = Stamp {
+            position: snapshot.position(),
+            ..until
+        };
         if self.counts.reached(until) {
-            return self.snapshot().await;
+            return self.snapshot_with(at, until).await;
         }
         let wait = self.counts.wait(until);
         if self
@@ -150,7 +203,7 @@ impl Shared {
             .await
             .is_ok()
         {
-            return self.snapshot().await;
+            return self.snapshot_with(at, until).await;
         }
         self.counts.give_up(until);
         Ok(Arc::clone(snapshot))

@@ -94,7 +94,7 @@ pub use keys::{
 pub use old_message::{OLD_PAGE_MAX, OldMessages};
 pub use openid::{OPENID_LIFE, OpenIdError};
 pub use partner::{PARTNER_NOTE_BYTES_MAX, Partner, PartnerError};
-pub use password::{PASSWORD_BYTES_MAX, PasswordOptions, Unfit};
+pub use password::{PASSWORD_BYTES_MAX, PASSWORD_MEMORY_KEPT_KIB_MAX, PasswordOptions, Unfit};
 pub use presence::{PresenceError, PresenceState, STATUS_BYTES_MAX};
 pub use presence_elsewhere::PresenceUpdate;
 pub use profile::{FIELD_NAME_BYTES_MAX, PROFILE_BYTES_MAX, ProfileError, SHOWN_BYTES_MAX};

@@ -4,14 +4,11 @@
 //! how much memory sign-ins may take, and how many wait is how long one may have to. Knows nothing
 //! of accounts.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use argon2::{
-    Algorithm, Argon2, Params, Version,
-    password_hash::{
-        PasswordHasher as _, PasswordVerifier as _,
-        phc::{Output, PasswordHash, Salt},
-    },
+    Algorithm, Argon2, Block, Params, Version,
+    password_hash::phc::{Output, PasswordHash, Salt},
 };
 use belfry_env::{Env, Pool, PoolError, PoolLimits, Random};
 
@@ -19,6 +16,10 @@ use crate::fault::Fault;
 
 /// Longest password. Hashing reads all of it, so somebody could send a megabyte to keep us busy.
 pub const PASSWORD_BYTES_MAX: usize = 512;
+
+/// Largest memory of one hash, KiB, that is kept for the next one. The allocator gives larger ones
+/// back to the system by itself; smaller ones it would keep in every thread that ever hashed.
+pub const PASSWORD_MEMORY_KEPT_KIB_MAX: u32 = 32 * 1024;
 
 /// What hashing a password costs, and how much of it goes on at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,6 +55,7 @@ pub(crate) struct Passwords {
     pool: Pool,
     random: Random,
     params: Params,
+    scratch: Arc<Scratch>,
     chars_min: usize,
     // What the password of somebody unknown is compared with, so that it takes as long.
     decoy: Arc<str>,
@@ -73,6 +75,7 @@ impl Passwords {
             pool: env.tasks.pool("password hashing", limits),
             random: env.random.fork(),
             params,
+            scratch: Arc::default(),
             chars_min: options.chars_min,
             decoy: decoy.into(),
         })
@@ -92,8 +95,11 @@ impl Passwords {
     /// The PHC string to store.
     pub(crate) async fn hash(&self, password: &str) -> Result<String, Fault> {
         let (params, salt) = (self.params.clone(), self.random.bytes::<16>());
-        let password = password.to_owned();
-        let hashed = self.pool.run(move || hash(params, &salt, &password)).await;
+        let (password, scratch) = (password.to_owned(), Arc::clone(&self.scratch));
+        let hashed = self
+            .pool
+            .run(move || hash(&scratch, params, &salt, &password))
+            .await;
         hashed.map_err(fault)?.map_err(broken)
     }
 
@@ -105,7 +111,11 @@ impl Passwords {
         }
         let (password, known) = (password.to_owned(), stored.is_some());
         let stored = stored.unwrap_or(&self.decoy).to_owned();
-        let same = self.pool.run(move || verify(&password, &stored)).await;
+        let scratch = Arc::clone(&self.scratch);
+        let same = self
+            .pool
+            .run(move || verify(&scratch, &password, &stored).unwrap_or(false))
+            .await;
         Ok(same.map_err(fault)? && known)
     }
 }
@@ -124,24 +134,80 @@ fn decoy(params: &Params, random: &Random) -> Result<String, argon2::password_ha
     Ok(hash.to_string())
 }
 
+/// Memory of hashes that have ended, for those to come: as many as ever ran at once.
+#[derive(Debug, Default)]
+struct Scratch(Mutex<Vec<Vec<Block>>>);
+
+impl Scratch {
+    /// What argon2 makes of a password; the output is as long as the parameters say.
+    fn output(
+        &self,
+        argon2: &Argon2<'_>,
+        password: &[u8],
+        salt: &[u8],
+    ) -> Result<Output, argon2::password_hash::Error> {
+        let params = argon2.params();
+        let mut blocks = self.take();
+        blocks.resize(params.block_count(), Block::new());
+        let length = params.output_len().unwrap_or(Params::DEFAULT_OUTPUT_LEN);
+        let mut bytes = [0; Output::MAX_LENGTH];
+        let out = bytes.get_mut(..length);
+        let out = out.ok_or(argon2::password_hash::Error::OutputSize)?;
+        argon2.hash_password_into_with_memory(password, salt, out, &mut blocks)?;
+        if params.m_cost() <= PASSWORD_MEMORY_KEPT_KIB_MAX {
+            self.keep(blocks);
+        }
+        Ok(Output::new(out)?)
+    }
+
+    /// The memory that was used last, of which little is to be made or cut.
+    fn take(&self) -> Vec<Block> {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.pop().unwrap_or_default()
+    }
+
+    fn keep(&self, blocks: Vec<Block>) {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.push(blocks);
+    }
+}
+
 fn hash(
+    scratch: &Scratch,
     params: Params,
     salt: &[u8],
     password: &str,
 ) -> Result<String, argon2::password_hash::Error> {
     let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
-    Ok(argon2
-        .hash_password_with_salt(password.as_bytes(), salt)?
-        .to_string())
+    let hash = PasswordHash {
+        algorithm: Algorithm::Argon2id.ident(),
+        version: Some(Version::V0x13.into()),
+        params: argon2.params().try_into()?,
+        salt: Some(Salt::new(salt)?),
+        hash: Some(scratch.output(&argon2, password.as_bytes(), salt)?),
+    };
+    Ok(hash.to_string())
 }
 
 /// The parameters are those of the stored string, so that changing the defaults locks nobody out.
-fn verify(password: &str, stored: &str) -> bool {
-    PasswordHash::new(stored).is_ok_and(|hash| {
-        Argon2::default()
-            .verify_password(password.as_bytes(), &hash)
-            .is_ok()
-    })
+fn verify(
+    scratch: &Scratch,
+    password: &str,
+    stored: &str,
+) -> Result<bool, argon2::password_hash::Error> {
+    let stored = PasswordHash::new(stored)?;
+    let (Some(salt), Some(expected)) = (&stored.salt, &stored.hash) else {
+        return Ok(false);
+    };
+    let version = stored.version.map(Version::try_from).transpose()?;
+    let argon2 = Argon2::new(
+        Algorithm::try_from(stored.algorithm.as_str())?,
+        version.unwrap_or_default(),
+        Params::try_from(&stored)?,
+    );
+    let found = scratch.output(&argon2, password.as_bytes(), salt)?;
+    // Takes as long wherever they differ.
+    Ok(found == *expected)
 }
 
 fn broken(error: argon2::password_hash::Error) -> Fault {
@@ -157,6 +223,7 @@ fn fault(error: PoolError) -> Fault {
 
 #[cfg(test)]
 mod tests {
+    use argon2::password_hash::PasswordHasher as _;
     use belfry_env::SimulatedWall;
 
     use super::*;
@@ -187,6 +254,27 @@ mod tests {
         assert!(!passwords.verify("Wordpass", Some(&stored)).await.unwrap());
         assert!(!passwords.verify("wordpass", None).await.unwrap());
         assert!(!passwords.verify("wordpass", Some("damaged")).await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn memory_of_a_hash_serves_the_next_one_unless_it_is_large() {
+        let passwords = passwords();
+        let kept = || passwords.scratch.0.lock().unwrap().len();
+        let stored = passwords.hash("wordpass").await.unwrap();
+        for password in ["wordpass", "Wordpass"] {
+            let same = passwords.verify(password, Some(&stored)).await.unwrap();
+            assert_eq!(same, password == "wordpass");
+            assert_eq!(kept(), 1);
+        }
+        // A hash of other parameters, made by argon2's own way.
+        let params = Params::new(PASSWORD_MEMORY_KEPT_KIB_MAX + 1, 1, 1, None).unwrap();
+        let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
+        let salt = [7; 16];
+        let other = argon2.hash_password_with_salt(b"wordpass", &salt).unwrap();
+        let stored = other.to_string();
+        assert!(passwords.verify("wordpass", Some(&stored)).await.unwrap());
+        assert!(!passwords.verify("Wordpass", Some(&stored)).await.unwrap());
+        assert_eq!(kept(), 0);
     }
 
     #[tokio::test]

@@ -234,20 +234,25 @@ impl Users {
     }
 
     /// Takes messages out of the requester's inbox that the device has got: up to a place that a
-    /// sync's `since` named. Whatever fails is tried again at the next sync.
-    pub async fn forget_messages(&self, requester: &Requester, until: Stamp) -> Result<(), Fault> {
+    /// sync's `since` named. Whatever fails is tried again at the next sync. Whether there were
+    /// any.
+    pub async fn forget_messages(
+        &self,
+        requester: &Requester,
+        until: Stamp,
+    ) -> Result<bool, Fault> {
         let (user, device) = (&*requester.user_id, requester.device_id.as_str());
         let snapshot = self.0.store.snapshot().await?;
         let first = belfry_data::STAMP_FIRST;
         let page = rows::messages_for(&*snapshot, (user, device), first, until, FORGET_MAX);
         let page = page.await?;
         if page.is_empty() {
-            return Ok(());
+            return Ok(false);
         }
         let mut commit = Commit::lazy();
         rows::forget_messages(&mut commit, user, device, &page);
         self.0.store.commit(commit, &mut Tries::default()).await?;
-        Ok(())
+        Ok(true)
     }
 }
 

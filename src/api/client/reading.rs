@@ -19,11 +19,9 @@ use ruma_client_api::{
         get_state_event_for_key::v3::{self as state_event, StateEventFormat},
         get_state_events::v3 as state,
     },
-    sync::sync_events::v3::{self as sync, Filter},
 };
 use ruma_common::{api::Direction as Dir, presence::PresenceState};
 use ruma_events::room::member::MembershipState;
-use serde::Serialize;
 
 use super::history::History;
 use super::passing::stored;
@@ -32,7 +30,7 @@ use crate::{
     edge::{Call, JsonPieces, JsonText},
     error::{ApiError, EdgeError},
     state::ViewDoor,
-    wire::Filtered,
+    wire::{Filtered, Sync},
 };
 
 /// How long `/sync` may take beyond the wait that its client asked for.
@@ -51,19 +49,14 @@ impl ViewDoor {
 pub(crate) async fn sync(
     door: ViewDoor,
     users: Users,
-    call: Call<sync::Request>,
+    call: Call<Sync>,
 ) -> Result<JsonText, ApiError> {
     door.admit(&call.auth)?;
-    note_presence(&door, &users, &call.auth, &call.request.set_presence).await?;
-    to_device::forget(&door, &users, &call.auth, call.request.since.as_deref()).await;
-    let (user_id, request) = (call.auth.user_id, call.request);
-    let parameter = match &request.filter {
-        None => None,
-        Some(Filter::FilterId(id)) => Some(id.clone()),
-        Some(Filter::FilterDefinition(filter)) => Some(json(filter)?),
-        Some(_) => return Err(EdgeError::InvalidParam("filter is of no known kind".into()).into()),
-    };
-    let filter = door.views.filter(&user_id, parameter.as_deref()).await?;
+    let Sync { request, filter } = call.request;
+    note_presence(&door, &users, &call.auth, &request.set_presence).await?;
+    to_device::forget(&door, &users, &call.auth, request.since.as_deref()).await;
+    let user_id = call.auth.user_id;
+    let filter = door.views.filter(&user_id, filter.as_deref()).await?;
     let wanted = SyncRequest {
         user_id,
         device_id: Some(call.auth.device_id),
@@ -238,8 +231,4 @@ fn membership(state: &MembershipState) -> Result<Membership, ApiError> {
 fn room_filter(filter: Option<&str>) -> Result<RoomEventFilter, ApiError> {
     let filter = RoomEventFilter::parse(filter.unwrap_or("{}"));
     filter.map_err(|error| EdgeError::InvalidParam(error.to_string()).into())
-}
-
-fn json(filter: &impl Serialize) -> Result<String, ApiError> {
-    serde_json::to_string(filter).map_err(ApiError::fault)
 }

@@ -41,7 +41,15 @@ pub(super) async fn forget(
     let Some(Ok(got)) = since.map(|since| door.views.place_of(since)) else {
         return;
     };
-    if let Err(fault) = users.forget_messages(requester, got).await {
-        tracing::debug!(%fault, "messages that a device has got were not removed");
+    let (user, device) = (&requester.user_id, &requester.device_id);
+    if door.views.has_no_messages(user, device) {
+        return;
+    }
+    match users.forget_messages(requester, got).await {
+        Ok(true) => {}
+        Ok(false) => door.views.note_no_messages(user, device, got),
+        Err(fault) => {
+            tracing::debug!(%fault, "messages that a device has got were not removed");
+        }
     }
 }

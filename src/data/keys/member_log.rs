@@ -23,6 +23,13 @@ pub struct MemberChanges {
     pub many: bool,
 }
 
+impl MemberChanges {
+    /// Whether nobody did.
+    pub fn is_empty(&self) -> bool {
+        self.users.is_empty() && !self.many
+    }
+}
+
 /// Who began or ceased to be in each of these rooms, behind `after` and not behind `until`, in the
 /// order asked; one round trip. At most [`belfry_kv::SCAN_MANY_RANGES_MAX`] rooms.
 pub async fn member_changes(

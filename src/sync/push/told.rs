@@ -10,15 +10,16 @@ use belfry_data::{
     note::{NoteRef, NoteRow, notes_at, notes_before},
     pusher::{PusherKey, PusherRow},
 };
-use ruma_common::{OwnedRoomId, UserId};
+use ruma_common::{EventId, OwnedRoomId, UserId};
 use serde_json::{Map, Value, json};
 
 use super::PUSH_AGE_MAX;
 use crate::{
     error::Fault,
     event::RoomEvent,
+    foreign::Stay,
     room_view::RoomView,
-    sight::{member_tuple, plain_tuple},
+    sight::{NAMES_IN_PUSHES, member_tuple, plain_tuple},
     unread::ReadUpTo,
     views::Shared,
 };
@@ -118,6 +119,13 @@ impl<'a> Target<'a> {
         if late || read.covers(at, &note) {
             return Ok(None);
         }
+        if let Some(stay) = Stay::noted(snapshot, self.user, &room, &note).await? {
+            let mut told = self.begin(stay.own().event_id(), &room, (&note, unread), false);
+            if self.is_full() {
+                stay.describe(&mut told);
+            }
+            return Ok(Some(json!({ "notification": told }).to_string()));
+        }
         let told = match RoomView::now(snapshot, &room).await {
             Ok(Some(mut view)) => self.tell(&mut view, &room, &note, unread).await,
             Ok(None) => Ok(None),
@@ -139,19 +147,36 @@ impl<'a> Target<'a> {
         let Some(event) = view.events(&[note.event]).await?.pop() else {
             return Ok(None);
         };
+        let encrypted = event.pdu.event_type().to_string() == "m.room.encrypted";
+        let mut told = self.begin(event.pdu.event_id(), room, (note, unread), encrypted);
+        if self.is_full() {
+            self.describe(view, &event, &mut told).await?;
+        }
+        Ok(Some(Value::Object(told)))
+    }
+
+    fn is_full(&self) -> bool {
+        self.pusher["data"]["format"] != "event_id_only"
+    }
+
+    /// What every push of an event says.
+    fn begin(
+        &self,
+        event: &EventId,
+        room: &OwnedRoomId,
+        (note, unread): (&NoteRow, u64),
+        encrypted: bool,
+    ) -> Map<String, Value> {
         let tweaks = tweaks(note);
         let mut told = Map::new();
-        told.insert("event_id".into(), json!(event.pdu.event_id()));
+        told.insert("event_id".into(), json!(event));
         told.insert("room_id".into(), json!(room));
-        told.insert("prio".into(), json!(priority(&event, note, &tweaks)));
+        told.insert("prio".into(), json!(priority(encrypted, note, &tweaks)));
         if self.counts() && unread > 0 {
             told.insert("counts".into(), json!({ "unread": unread }));
         }
         told.insert("devices".into(), json!([self.device(&tweaks)]));
-        if self.pusher["data"]["format"] != "event_id_only" {
-            self.describe(view, &event, &mut told).await?;
-        }
-        Ok(Some(Value::Object(told)))
+        told
     }
 
     /// What the notification may show without asking the server.
@@ -168,15 +193,14 @@ impl<'a> Target<'a> {
         told.insert("type".into(), json!(event.pdu.event_type().to_string()));
         let is_target = event.pdu.state_key() == Some(self.user.as_str());
         told.insert("user_is_target".into(), json!(is_target));
-        let tuples = [
-            ("room_name", "name", plain_tuple("m.room.name")?),
-            (
-                "room_alias",
-                "alias",
-                plain_tuple("m.room.canonical_alias")?,
-            ),
-            ("sender_display_name", "displayname", member_tuple(sender)?),
-        ];
+        let mut tuples = Vec::new();
+        for (name, kind, member) in NAMES_IN_PUSHES {
+            let tuple = match kind {
+                "m.room.member" => member_tuple(sender)?,
+                kind => plain_tuple(kind)?,
+            };
+            tuples.push((name, member, tuple));
+        }
         let asked = tuples.iter().map(|(_, _, tuple)| tuple.clone());
         let found = view.pick(view.state, asked).await?;
         for (name, member, tuple) in tuples {
@@ -221,8 +245,7 @@ fn tweaks(note: &NoteRow) -> Map<String, Value> {
 }
 
 /// What is to be heard or to stand out may wake a telephone, and what only the client can judge.
-fn priority(event: &RoomEvent, note: &NoteRow, tweaks: &Map<String, Value>) -> &'static str {
-    let encrypted = event.pdu.event_type().to_string() == "m.room.encrypted";
+fn priority(encrypted: bool, note: &NoteRow, tweaks: &Map<String, Value>) -> &'static str {
     if note.highlight || encrypted || tweaks.contains_key("sound") {
         "high"
     } else {

@@ -136,12 +136,15 @@ impl Slide<'_> {
         snapshot: &dyn Snapshot,
         since: Option<Stamp>,
     ) -> Result<Sections, Fault> {
+        let user = &*self.request.user_id;
         let asker = Asker {
-            user: &self.request.user_id,
+            user,
             device: Some(&self.request.device_id),
             since,
             until: self.until,
             to_device: since,
+            no_messages: since
+                .is_some_and(|since| self.shared.notifier.is_quiet_aside(user, since)),
             presence: &self.turn.request.filter.presence,
         };
         self.shared.sections(snapshot, asker).await
