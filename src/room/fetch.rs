@@ -228,7 +228,10 @@ impl Fetch<'_> {
         event: EventHash,
     ) -> Result<(BTreeSet<EventHash>, Vec<EventHash>), FetchError> {
         let event_id = self.event_id(event);
-        let answer = self.shared.peers.state_ids(self.server, self.room_id, &event_id);
+        let answer = self
+            .shared
+            .peers
+            .state_ids(self.server, self.room_id, &event_id);
         let ids = self.call(answer).await?;
         if ids.pdu_ids.len().saturating_add(ids.auth_chain_ids.len()) > STATE_EVENTS_MAX {
             return Err(FetchError::Lacking(
@@ -255,7 +258,10 @@ impl Fetch<'_> {
     ) -> Result<(BTreeMap<EventHash, Arc<Pdu>>, usize), FetchError> {
         if lacking.len() > SINGLE_EVENTS_MAX {
             let event_id = self.event_id(event);
-            let answer = self.shared.peers.state(self.server, self.room_id, &event_id);
+            let answer = self
+                .shared
+                .peers
+                .state(self.server, self.room_id, &event_id);
             let StateEvents { pdus, auth_chain } = self.call(answer).await?;
             let events = pdus.into_iter().chain(auth_chain).collect();
             let verified = self.verified(events, STATE_EVENTS_MAX).await;
