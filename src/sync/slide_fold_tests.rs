@@ -132,10 +132,10 @@ impl World {
         let kind = if notifies { "m.room.message" } else { "org.x" };
         let mut told = json!({"body": "x", "msgtype": "m.text"});
         let roots = |one: &Message| one.thread == MAIN;
-        let root = self.any(&room, roots).filter(|_| self.random.below(3) == 0);
+        let first = self.any(&room, roots).filter(|_| self.random.below(3) == 0);
         let mut thread = MAIN.to_owned();
-        if let Some(root) = root {
-            thread = self.messages[root].event.to_string();
+        if let Some(first) = first {
+            thread = self.messages[first].event.to_string();
             told["m.relates_to"] = json!({"rel_type": "m.thread", "event_id": thread});
         }
         let change = belfry_room::Change::Message {
@@ -425,6 +425,10 @@ impl Slider {
 }
 
 /// As many as `BELFRY_SYNC_SEEDS` says, for a long run.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a test has no configuration file to read"
+)]
 fn seeds() -> u64 {
     let asked = std::env::var("BELFRY_SYNC_SEEDS").ok();
     asked.and_then(|asked| asked.parse().ok()).unwrap_or(SEEDS)

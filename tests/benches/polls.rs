@@ -137,7 +137,7 @@ async fn fan_out(env: &Env) {
         sender.put(&path, &body).await;
         barrier.wait().await;
     }
-    let spent = program.cpu() - before;
+    let used = program.cpu().saturating_sub(before);
     let mut times = Vec::new();
     for member in waiting {
         let told = member.await.expect("a member");
@@ -149,7 +149,7 @@ async fn fan_out(env: &Env) {
         );
     }
     times.sort_unstable();
-    let cpu_ms = spent.as_secs_f64() * 1e3 / times.len() as f64 * 1e3;
+    let cpu_ms = used.as_secs_f64() * 1e3 / times.len() as f64 * 1e3;
     println!("{MEMBERS} waiting: {cpu_ms:.1} CPU-ms per 1,000 deliveries");
     println!(
         "from send to told: p50 {:.1?}, p99 {:.1?}",
@@ -179,7 +179,7 @@ async fn idle(env: &Env) {
     tokio::time::sleep(5 * PAUSE).await;
     let before = program.cpu();
     tokio::time::sleep(5 * PAUSE).await;
-    let spent = (program.cpu() - before) / 5;
+    let spent = program.cpu().saturating_sub(before) / 5;
     let (memory, pss) = (program.memory_mib(), program.shared_memory_mib());
     println!("{IDLE} idle polls: {memory:.1} MiB resident, {pss:.1} MiB proportional");
     println!("{IDLE} idle polls: {spent:?} CPU a second");
@@ -258,7 +258,10 @@ async fn slide(program: &Program, client: &mut Client, (path, rooms): (&str, usi
         told = client.post(&format!("{path}?timeout=0"), &body).await;
     }
     let runs = u32::try_from(FIRST_RUNS).expect("a number");
-    let (cpu, wall) = ((program.cpu() - before) / runs, begun.elapsed() / runs);
+    let (cpu, wall) = (
+        program.cpu().saturating_sub(before) / runs,
+        begun.elapsed() / runs,
+    );
     let shown = told["rooms"].as_object().map_or(0, serde_json::Map::len);
     println!(
         "first sliding sync, {rooms} rooms, {path}: {cpu:?} CPU, {wall:.1?}, {shown} rooms told"
@@ -274,7 +277,10 @@ async fn slide(program: &Program, client: &mut Client, (path, rooms): (&str, usi
             .await;
     }
     let runs = u32::try_from(QUIET_RUNS).expect("a number");
-    let (cpu, wall) = ((program.cpu() - before) / runs, begun.elapsed() / runs);
+    let (cpu, wall) = (
+        program.cpu().saturating_sub(before) / runs,
+        begun.elapsed() / runs,
+    );
     println!("nothing new, {rooms} rooms, {path}: {cpu:?} CPU, {wall:.1?}");
     cpu
 }

@@ -86,7 +86,7 @@ impl Client {
         let text = std::str::from_utf8(told).expect("text");
         let (_, rest) = text.split_once("\"next_batch\":\"").expect("a token");
         let (token, _) = rest.split_once('"').expect("its end");
-        self.since = token.to_owned();
+        token.clone_into(&mut self.since);
     }
 
     async fn ask(&mut self, method: &str, path: &str, body: Option<&Value>) -> Bytes {
