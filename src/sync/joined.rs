@@ -57,7 +57,7 @@ impl Turn<'_> {
         candidate: &Candidate,
         changes: &AccountChanges,
     ) -> Result<Option<JoinedRoom>, Fault> {
-        let told = match self.common(snapshot, candidate).await? {
+        let told = match self.shared_news(snapshot, candidate).await? {
             Some(told) => Some(told),
             None => self.told_alone(snapshot, candidate).await?,
         };

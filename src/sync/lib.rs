@@ -20,7 +20,6 @@ mod account_changes;
 mod admission;
 mod aggregation;
 mod audience;
-mod common;
 mod counts;
 mod delta;
 mod departed;
@@ -59,6 +58,7 @@ mod ring;
 mod room_view;
 mod sections;
 mod sent;
+mod shared_news;
 mod sight;
 mod sliding;
 mod state_section;
@@ -110,7 +110,6 @@ pub use aggregation::{
 };
 pub use audience::AUDIENCE_USERS_MAX;
 pub use belfry_data::Membership;
-pub use common::{COMMON_NEWS_AGE_MS_MAX, COMMON_NEWS_MAX};
 pub use counts::LATE_ROOMS_MAX;
 pub use delta::{GAP_EVENTS_MAX, STATE_CHANGES_MAX};
 pub use directory::DIRECTORY_MARKS_MAX;
@@ -149,6 +148,7 @@ pub use ring::RING_ROOMS_MAX;
 pub use room_view::STATE_ENTRIES_MAX;
 pub use sections::{DeviceLists, Sections};
 pub use sent::{SENT_MAX, SENT_TO_DEVICE_MAX};
+pub use shared_news::{SHARED_NEWS_AGE_MS_MAX, SHARED_NEWS_MAX};
 pub use sight::MEMBERSHIP_STEPS_MAX;
 pub use sliding::{
     CONNECTION_NAME_BYTES_MAX, DEPARTURES_MAX, ExtensionAnswers, Extensions, FILTER_NAMES_MAX,

@@ -13,7 +13,6 @@ use belfry_env::{Env, Moment};
 use ruma_common::{OwnedServerName, UserId};
 
 use crate::{
-    common::Commons,
     counts::Counts,
     error::{Fault, ViewError},
     facts::Facts,
@@ -24,6 +23,7 @@ use crate::{
     projector::Projector,
     push::Noted,
     sent::SentMembers,
+    shared_news::SharedNews,
     token::Tokens,
 };
 
@@ -41,7 +41,7 @@ pub(crate) struct Shared {
     pub(crate) server_name: OwnedServerName,
     pub(crate) tokens: Tokens,
     pub(crate) facts: Facts,
-    pub(crate) commons: Commons,
+    pub(crate) shared_news: SharedNews,
     pub(crate) filters: Filters,
     pub(crate) sent: SentMembers,
     pub(crate) notifier: Arc<Notifier>,
@@ -89,7 +89,7 @@ impl Views {
             server_name,
             tokens: Tokens::new(incarnation),
             facts: Facts::default(),
-            commons: Commons::default(),
+            shared_news: SharedNews::default(),
             filters: Filters::default(),
             sent: SentMembers::default(),
             notifier,

@@ -164,18 +164,14 @@ async fn idle(env: &Env) {
     let clients = accounts(env, &mut program, IDLE).await;
     let (empty, pss) = (program.memory_mib(), program.shared_memory_mib());
     println!("{IDLE} connections: {empty:.1} MiB resident, {pss:.1} MiB proportional");
-    let ready = Arc::new(Barrier::new(IDLE + 1));
     let mut polls = Vec::new();
     for mut client in clients {
-        let ready = Arc::clone(&ready);
-        let poll = async move {
-            client.first_sync().await;
-            ready.wait().await;
-            client.poll().await;
-        };
+        // A connection that says nothing is closed after a while.
+        client.reconnect(env, program.address).await;
+        client.first_sync().await;
+        let poll = async move { client.poll().await };
         polls.push(env.tasks.spawn("poll", poll));
     }
-    ready.wait().await;
     tokio::time::sleep(5 * PAUSE).await;
     let before = program.cpu();
     tokio::time::sleep(5 * PAUSE).await;

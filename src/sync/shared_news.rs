@@ -32,17 +32,17 @@ use crate::{
 };
 
 /// Rooms' news that are remembered, each for one filter; the oldest are forgotten first.
-pub const COMMON_NEWS_MAX: usize = 64;
+pub const SHARED_NEWS_MAX: usize = 64;
 /// For how long they are told, in milliseconds: their text says how old each event is.
-pub const COMMON_NEWS_AGE_MS_MAX: u64 = 100;
+pub const SHARED_NEWS_AGE_MS_MAX: u64 = 100;
 
 /// The news of one server's rooms.
 #[derive(Debug, Default)]
-pub(crate) struct Commons(Mutex<VecDeque<Arc<Common>>>);
+pub(crate) struct SharedNews(Mutex<VecDeque<Arc<Shown>>>);
 
 /// What is new in a room between two places, for one filter.
 #[derive(Debug)]
-struct Common {
+struct Shown {
     room: OwnedRoomId,
     since: Stamp,
     until: Stamp,
@@ -77,29 +77,29 @@ impl<E: Into<Fault>> From<E> for Refusal {
     }
 }
 
-impl Commons {
+impl SharedNews {
     /// How many of the news that are remembered are the same for everybody.
     #[cfg(test)]
     pub(crate) fn told(&self) -> usize {
         let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let told = all.iter().filter_map(|common| common.news.get());
+        let told = all.iter().filter_map(|one| one.news.get());
         told.flatten().count()
     }
 
-    fn of(&self, turn: &Turn<'_>, room: &RoomId, since: Stamp) -> Arc<Common> {
+    fn of(&self, turn: &Turn<'_>, room: &RoomId, since: Stamp) -> Arc<Shown> {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let filter = &turn.request.filter;
-        let known = all.iter().find(|common| {
-            common.since == since
-                && common.until == turn.until
-                && common.room == room
-                && turn.now_ms.abs_diff(common.made_ms) < COMMON_NEWS_AGE_MS_MAX
-                && common.filter == *filter
+        let known = all.iter().find(|one| {
+            one.since == since
+                && one.until == turn.until
+                && one.room == room
+                && turn.now_ms.abs_diff(one.made_ms) < SHARED_NEWS_AGE_MS_MAX
+                && one.filter == *filter
         });
         if let Some(known) = known {
             return Arc::clone(known);
         }
-        let common = Arc::new(Common {
+        let one = Arc::new(Shown {
             room: room.to_owned(),
             since,
             until: turn.until,
@@ -107,16 +107,16 @@ impl Commons {
             made_ms: turn.now_ms,
             news: OnceCell::new(),
         });
-        all.push_front(Arc::clone(&common));
-        all.truncate(COMMON_NEWS_MAX);
-        common
+        all.push_front(Arc::clone(&one));
+        all.truncate(SHARED_NEWS_MAX);
+        one
     }
 }
 
 impl Turn<'_> {
     /// What is new in the room, if it is the same for all who have been in it since; `None` if it
     /// is to be found for this reader alone.
-    pub(crate) async fn common(
+    pub(crate) async fn shared_news(
         &self,
         snapshot: &dyn Snapshot,
         candidate: &Candidate,
@@ -128,9 +128,9 @@ impl Turn<'_> {
         if !self.was_member(snapshot, candidate, since).await? {
             return Ok(None);
         }
-        let common = self.shared.commons.of(self, &candidate.room, since);
+        let one = self.shared.shared_news.of(self, &candidate.room, since);
         let find = || self.find_news(snapshot, &candidate.room, since);
-        let news = match common.news.get_or_try_init(find).await {
+        let news = match one.news.get_or_try_init(find).await {
             Ok(news) => news.as_ref(),
             Err(Refusal::Own) => None,
             Err(Refusal::Fault(fault)) => return Err(fault),
