@@ -396,7 +396,7 @@ async fn those_who_wait_are_told_what_each_is_told_alone() {
                 }
                 follower.sync(&world.server, &label).await;
             }
-            shared += world.server.views.0.shared_news.told();
+            shared += world.server.views.0.news.told();
         }
         world.server.stop().await;
     }

@@ -128,7 +128,7 @@ impl Turn<'_> {
         if !self.was_member(snapshot, candidate, since).await? {
             return Ok(None);
         }
-        let one = self.shared.shared_news.of(self, &candidate.room, since);
+        let one = self.shared.news.of(self, &candidate.room, since);
         let find = || self.find_news(snapshot, &candidate.room, since);
         let news = match one.news.get_or_try_init(find).await {
             Ok(news) => news.as_ref(),
