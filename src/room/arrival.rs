@@ -36,6 +36,9 @@ pub(crate) enum Ground {
 pub(crate) struct Arrival {
     pub(crate) pdu: Arc<Pdu>,
     pub(crate) ground: Ground,
+    /// An accepted event refers to it already, or to one that comes with it and builds on it: it
+    /// fills a gap of the past, of which the current state says nothing.
+    pub(crate) past: bool,
     /// If it waited in the database, the row to take off.
     pub(crate) staged: Option<StagedEvent>,
 }

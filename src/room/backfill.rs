@@ -128,6 +128,7 @@ impl Fetch<'_> {
             arrivals.push(Arrival {
                 pdu: Arc::clone(pdu),
                 ground: Ground::Backfilled(told),
+                past: true,
                 staged: None,
             });
         }

@@ -350,6 +350,7 @@ impl Shared {
             arrivals: vec![Arrival {
                 pdu: Arc::clone(pdu),
                 ground,
+                past: false,
                 staged: None,
             }],
             dropped: Vec::new(),

@@ -274,9 +274,11 @@ impl Inbound {
     /// Hands these events to the worker, in deliveries, and sees what became of them.
     async fn deliver(&mut self, pool: &mut Pool, order: Vec<EventHash>) -> Result<(), RoomError> {
         self.have_recommended(pool, &order).await?;
+        let past = self.past(pool, &order).await?;
         let waiting = order.iter().filter_map(|hash| pool.events.remove(hash));
         let arrivals = waiting.map(|waiting| Arrival {
             ground: waiting.told.map_or(Ground::PrevEvents, Ground::Told),
+            past: past.contains(&waiting.pdu.hash()),
             pdu: waiting.pdu,
             staged: waiting.staged,
         });
@@ -300,6 +302,32 @@ impl Inbound {
             }
         }
         Ok(())
+    }
+
+    /// Which of these events fill a gap: those that an accepted event refers to, and those that they
+    /// build on. Who sent them may have left since; what came after them stands nevertheless.
+    async fn past(
+        &self,
+        pool: &Pool,
+        order: &[EventHash],
+    ) -> Result<BTreeSet<EventHash>, RoomError> {
+        let snapshot = self.shared.engine.snapshot().await?;
+        let reader = RoomReader::new(&*snapshot, &self.room_id);
+        let mut past = BTreeSet::new();
+        for some in order.chunks(ROUND_EVENTS_MAX) {
+            let gaps = some.iter().zip(reader.are_gaps(some).await?);
+            let gaps: Vec<_> = gaps
+                .filter_map(|(hash, gap)| gap.then_some(*hash))
+                .collect();
+            let covered = gaps.iter().zip(reader.covered(&gaps).await?);
+            past.extend(covered.filter_map(|(hash, covered)| covered.then_some(*hash)));
+        }
+        for later in order.iter().rev().filter_map(|hash| pool.events.get(hash)) {
+            if past.contains(&later.pdu.hash()) {
+                past.extend(later.pdu.prev_hashes());
+            }
+        }
+        Ok(past)
     }
 
     /// Has the room's policy server, if there is one, sign those that came without its signature.

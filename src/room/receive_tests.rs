@@ -326,6 +326,35 @@ async fn authz_018_a_soft_failed_event_is_not_shown_and_what_builds_on_it_may_be
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_fills_a_gap_is_not_judged_by_who_has_left_since() {
+    let (net, one, other, room) = pair(RoomVersionId::V11).await;
+    let early = [
+        other.say(&room, "first").await,
+        other.say(&room, "second").await,
+    ];
+    let last = other.say(&room, "third").await;
+    let leave = Change::Member(Membership::new(&*other.user, MemberAct::Leave));
+    let leave = fixture::append(&other.user, leave);
+    let left = other.rooms.append(&room, leave).await.unwrap().hash;
+    net.refuse("missing_events");
+    other.send(&one, &room, &[last]).await;
+    net.up();
+    other.send(&one, &room, &[left]).await;
+    assert_eq!(one.bodies(&room).await, ["before", "third"]);
+    other.send(&one, &room, &early).await;
+    for hash in early {
+        let stored = one.event(&room, hash).await.unwrap();
+        assert_eq!(stored.row.acceptance, Acceptance::Accepted);
+    }
+    assert_eq!(
+        one.bodies(&room).await,
+        ["before", "third", "first", "second"]
+    );
+    assert_eq!(one.head(&room).await.unwrap().extremities, [left]);
+    one.assert_clean().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_fork_is_resolved_alike_on_both_sides() {
     for version in [RoomVersionId::V11, RoomVersionId::V12] {
         let (_, one, other, room) = pair(version).await;

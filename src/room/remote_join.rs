@@ -355,6 +355,7 @@ impl Shared {
             arrivals: vec![Arrival {
                 pdu: Arc::clone(&join),
                 ground: Ground::Joined(root),
+                past: false,
                 staged: None,
             }],
             dropped: Vec::new(),

@@ -314,8 +314,10 @@ impl Planner<'_> {
             return Ok((Acceptance::Rejected, Some(text.to_owned())));
         }
         let current = match arrival.ground {
-            Ground::PrevEvents | Ground::Handshake | Ground::Told(_) => desk.head.state,
-            Ground::Joined(_) | Ground::Backfilled(_) => before,
+            Ground::PrevEvents | Ground::Handshake | Ground::Told(_) if !arrival.past => {
+                desk.head.state
+            }
+            _ => before,
         };
         let was = self.entries(desk, reader, before, &needed).await?;
         let is = self.entries(desk, reader, current, &needed).await?;

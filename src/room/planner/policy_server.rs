@@ -109,6 +109,7 @@ impl Planner<'_> {
         let arrival = Arrival {
             pdu: Arc::clone(signed),
             ground: Ground::PrevEvents,
+            past: false,
             staged: None,
         };
         let refused = |error| Some(Done::Refused(error));
