@@ -80,6 +80,8 @@ mod passing_tests;
 #[cfg(test)]
 mod probe_tests;
 #[cfg(test)]
+mod profile_extension_tests;
+#[cfg(test)]
 mod push_hostile_tests;
 #[cfg(test)]
 mod push_rule_tests;

@@ -39,6 +39,7 @@ pub const UNSTABLE_FEATURES: &[&str] = &[
     "org.matrix.msc3916.stable",
     "org.matrix.msc4140",
     "org.matrix.msc4140.stable",
+    "org.matrix.msc4262",
     "org.matrix.msc4306",
     "org.matrix.simplified_msc3575",
     "uk.half-shot.msc2666.query_mutual_rooms",

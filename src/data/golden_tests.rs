@@ -12,8 +12,8 @@ use crate::{
     Membership, RoomHead, Root, STAMP_FIRST, STAMP_LAST, StagedRow, TxnRow, UserRoomRow,
     account::{
         AccountDataRef, AccountDataRow, Deactivation, DeviceRow, DeviceSeenRow, FilterRow,
-        ProfileRow, RegistrationTokenRow, StandingRow, TokenPair, TokenPurpose, TokenRow, UserRow,
-        tables as account,
+        ProfileLogRow, ProfileRow, RegistrationTokenRow, StandingRow, TokenPair, TokenPurpose,
+        TokenRow, UserRow, tables as account,
     },
     age::AGE,
     column::{RoomKey, ServerKey, UserKey},
@@ -373,6 +373,21 @@ fn account_samples() -> Vec<Sample> {
             &token_row(TokenPurpose::Refresh),
         ),
         sample(&account::PROFILE, &user, &profile),
+        sample(
+            &account::PROFILE_LOG,
+            &(STAMP_LAST,),
+            &ProfileLogRow {
+                user: "@alice:a.org".into(),
+                fields: vec!["displayname".into(), "m.tz".into()],
+            },
+        ),
+        sample(
+            &GLOBAL_LOG,
+            &(STAMP_LAST,),
+            &GlobalRow::Profile {
+                user: "@alice:a.org".into(),
+            },
+        ),
         sample(&account::ACCOUNT_DATA, &data_key, &(STAMP_LAST, data)),
         sample(
             &account::ACCOUNT_DATA_LOG,

@@ -67,6 +67,6 @@ pub use tracked::{
     tracked_list,
 };
 pub use trim::{
-    DEVICE_LIST_ENTRIES_KEPT, MEMBER_ENTRIES_KEPT, TRIM_ENTRIES_MAX, TRIM_MEMBERS_MAX,
-    TRIM_ROOMS_MAX, device_list_cut, trim_device_list_log, trim_member_logs,
+    DEVICE_LIST_ENTRIES_KEPT, MEMBER_ENTRIES_KEPT, TRIM_MEMBERS_MAX, TRIM_ROOMS_MAX,
+    device_list_cut, trim_device_list_log, trim_member_logs,
 };

@@ -49,6 +49,7 @@ mod room_time;
 mod rows;
 mod schema;
 mod shared;
+mod shortening;
 mod staging;
 mod stale;
 mod state;
@@ -157,6 +158,7 @@ pub use rows::{
 };
 pub use schema::{Database, Incarnation, OpenError, SCHEMA_VERSION, open, renew_incarnation};
 pub use shared::{REMEMBERED_BYTES_MAX, REMEMBERED_MAX, SharedSnapshot};
+pub use shortening::TRIM_ENTRIES_MAX;
 pub use staging::{StagedEvent, next_staged_room, stage, staged_bytes};
 pub use stale::{Stale, StaleMark, stale, unmark};
 pub use state::{

@@ -16,7 +16,7 @@ use crate::keys::{heard::DEVICE_HEARD, tables as keys, tracked};
 use crate::{
     account::tables::{
         ACCOUNT_DATA, ACCOUNT_DATA_COUNT, ACCOUNT_DATA_LOG, DEVICE, DEVICE_SEEN, FILTER, PROFILE,
-        REGISTRATION_TOKEN, TOKEN, USER,
+        PROFILE_LOG, REGISTRATION_TOKEN, TOKEN, USER,
     },
     age::AGE,
     codec::unknown_version,
@@ -194,7 +194,7 @@ pub(crate) static INBOUND_TXN: Table<(ServerKey, [u8; DIGEST_BYTES]), InboundTxn
     Table::new(ground(24, "inbound_txn", Shape::Point, Cold));
 
 /// How many tables there are.
-pub(crate) const TABLES: usize = 112;
+pub(crate) const TABLES: usize = 113;
 
 static KEYSPACES: [Keyspace; TABLES] = [
     *META.space(),
@@ -240,6 +240,7 @@ static KEYSPACES: [Keyspace; TABLES] = [
     *ACCOUNT_DATA_LOG.space(),
     *FILTER.space(),
     *REGISTRATION_TOKEN.space(),
+    *PROFILE_LOG.space(),
     *AGE.space(),
     *ROOM_ALIAS.space(),
     *ALIAS_OF_ROOM.space(),

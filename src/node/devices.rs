@@ -8,7 +8,9 @@
 use std::time::Duration;
 
 use belfry_data::{
-    Commit, CommitError, Database, ReadError, STAMP_FIRST, STAMP_LAST, Stamp, cursor,
+    Commit, CommitError, Database, ReadError, STAMP_FIRST, STAMP_LAST, Stamp,
+    account::{PROFILE_ENTRIES_KEPT, profile_log_cut, trim_profile_log},
+    cursor,
     keys::{
         DEVICE_LIST_ENTRIES_KEPT, MEMBER_ENTRIES_KEPT, TRIM_ROOMS_MAX, device_list_cut,
         trim_device_list_log, trim_member_logs,
@@ -59,7 +61,7 @@ pub(crate) fn keep_devices(env: &Env, database: &Database, users: &Users, read_e
                 None => return,
             }
             match own.shutdown.unless(trim(&database, read_elsewhere)).await {
-                Some(Ok(gone)) => tracing::debug!(gone, "logs of devices and members were shortened"),
+                Some(Ok(gone)) => tracing::debug!(gone, "logs of devices, profiles and members were shortened"),
                 Some(Err(error)) => {
                     tracing::warn!(%error, "logs were not shortened; the next round tries again");
                 }
@@ -97,10 +99,12 @@ async fn drop_old(users: &Users) -> Result<usize, Fault> {
     }
 }
 
-/// One round over both logs; how many entries went.
+/// One round over the logs; how many entries went.
 async fn trim(database: &Database, read_elsewhere: bool) -> Result<usize, Untrimmed> {
     let until = read_until(database, read_elsewhere).await?;
-    Ok(trim_device_lists(database, until).await? + trim_members(database, until).await?)
+    let lists = trim_device_lists(database, until).await?;
+    let profiles = trim_profiles(database).await?;
+    Ok(lists + profiles + trim_members(database, until).await?)
 }
 
 /// Up to where everybody has read who reads on behalf of other servers.
@@ -119,11 +123,35 @@ async fn trim_device_lists(database: &Database, until: Stamp) -> Result<usize, U
     let Some(cut) = cut.map(|cut| cut.min(until)) else {
         return Ok(0);
     };
+    in_steps(database, Log::DeviceLists, cut).await
+}
+
+/// Only clients read it: nobody has to have read it before.
+async fn trim_profiles(database: &Database) -> Result<usize, Untrimmed> {
+    let snapshot = database.snapshot().await?;
+    let Some(cut) = profile_log_cut(&*snapshot, PROFILE_ENTRIES_KEPT).await? else {
+        return Ok(0);
+    };
+    in_steps(database, Log::Profiles, cut).await
+}
+
+/// A log of the server that is cut at one place.
+#[derive(Clone, Copy)]
+enum Log {
+    DeviceLists,
+    Profiles,
+}
+
+/// Takes away what is before the cut, some with each commit; how many entries went.
+async fn in_steps(database: &Database, log: Log, cut: Stamp) -> Result<usize, Untrimmed> {
     let mut gone = 0;
     loop {
         let snapshot = database.snapshot().await?;
         let mut commit = Commit::lazy();
-        let step = trim_device_list_log(&*snapshot, &mut commit, cut).await?;
+        let step = match log {
+            Log::DeviceLists => trim_device_list_log(&*snapshot, &mut commit, cut).await?,
+            Log::Profiles => trim_profile_log(&*snapshot, &mut commit, cut).await?,
+        };
         if step == 0 {
             return Ok(gone);
         }

@@ -103,6 +103,8 @@ mod federation_fixture;
 #[cfg(test)]
 mod fixture;
 #[cfg(test)]
+mod gap_tests;
+#[cfg(test)]
 mod handshake_tests;
 #[cfg(test)]
 mod keys_fixture;

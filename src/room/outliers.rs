@@ -182,7 +182,9 @@ fn auth_order(events: &BTreeMap<EventHash, Arc<Pdu>>) -> Vec<EventHash> {
     order_by(events, auth_events_needed)
 }
 
-/// The events, each after those of them that it refers to; of others in the order of their hashes.
+/// The events, each after those of them that it refers to; of others the less deep first, as their
+/// servers saw them: what somebody said comes before their leaving also if what lies between is not
+/// there.
 pub(crate) fn order_by(
     events: &BTreeMap<EventHash, Arc<Pdu>>,
     references: impl Fn(&Pdu) -> Vec<EventHash>,
@@ -202,15 +204,16 @@ pub(crate) fn order_by(
         open.insert(*hash, count);
     }
     let ready = open.iter().filter(|(_, count)| **count == 0);
-    let mut ready: BTreeSet<_> = ready.map(|(hash, _)| *hash).collect();
+    let placed = |hash: EventHash| (events.get(&hash).map(|pdu| pdu.depth()), hash);
+    let mut ready: BTreeSet<_> = ready.map(|(hash, _)| placed(*hash)).collect();
     let mut order = Vec::with_capacity(events.len());
-    while let Some(hash) = ready.pop_first() {
+    while let Some((_, hash)) = ready.pop_first() {
         order.push(hash);
         for next in later.remove(&hash).unwrap_or_default() {
             if let Some(count) = open.get_mut(&next) {
                 *count -= 1;
                 if *count == 0 {
-                    ready.insert(next);
+                    ready.insert(placed(next));
                 }
             }
         }

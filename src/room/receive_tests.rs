@@ -100,74 +100,6 @@ async fn stored_rules(host: &Host, room: &ruma_common::RoomId) -> &'static belfr
 }
 
 #[tokio::test(start_paused = true)]
-async fn missing_ancestors_are_fetched_and_come_first() {
-    let (net, one, other, room) = pair(RoomVersionId::V12).await;
-    let mut last = one.say(&room, "0").await;
-    for number in 1..30 {
-        last = one.say(&room, &number.to_string()).await;
-    }
-    net.calls();
-    one.send(&other, &room, &[last]).await;
-    let expected: Vec<_> = (0..30).map(|number| number.to_string()).collect();
-    assert_eq!(other.bodies(&room).await, expected);
-    assert!(net.calls().contains(&"missing_events"));
-    other.assert_clean().await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_gap_that_nobody_fills_is_bridged_by_the_state_and_filled_later() {
-    let (net, one, other, room) = pair(RoomVersionId::V12).await;
-    for number in 0..15 {
-        one.say(&room, &number.to_string()).await;
-    }
-    one.set(&room, "m.room.topic", &json!({"topic": "new"}))
-        .await;
-    let last = one.say(&room, "last").await;
-    net.refuse("missing_events");
-    one.send(&other, &room, &[last]).await;
-    // The topic and two more were asked for one by one.
-    let mut expected: Vec<_> = (13..15).map(|number| number.to_string()).collect();
-    expected.push("last".to_owned());
-    assert_eq!(other.bodies(&room).await, expected);
-    other.assert_clean().await;
-    let snapshot = belfry_kv::Engine::snapshot(&*other.engine).await.unwrap();
-    let reader = belfry_data::RoomReader::new(&*snapshot, &room);
-    assert_ne!(reader.gaps(None, 10).await.unwrap(), []);
-    drop(snapshot);
-
-    net.up();
-    let added = other.rooms.backfill(&room, 100, 100).await.unwrap();
-    assert!(added >= 6, "{added}");
-    other.assert_clean().await;
-    // What is before the room is of no interest to who reads the log.
-    assert_eq!(other.bodies(&room).await, expected);
-    assert_eq!(
-        one.head(&room).await.unwrap().state,
-        other.head(&room).await.unwrap().state
-    );
-}
-
-#[tokio::test(start_paused = true)]
-async fn an_event_whose_ancestors_are_not_to_be_had_waits_and_local_sends_go_on() {
-    let (net, one, other, room) = pair(RoomVersionId::V12).await;
-    one.say(&room, "lost").await;
-    let last = one.say(&room, "late").await;
-    net.down("all");
-    one.send(&other, &room, &[last]).await;
-    other.say(&room, "meanwhile").await;
-    assert_eq!(other.bodies(&room).await, ["meanwhile"]);
-    net.up();
-    other
-        .env
-        .clock
-        .sleep(std::time::Duration::from_mins(3))
-        .await;
-    other.settle().await;
-    assert_eq!(other.bodies(&room).await, ["meanwhile", "lost", "late"]);
-    other.assert_clean().await;
-}
-
-#[tokio::test(start_paused = true)]
 async fn pdu_001_an_event_without_its_servers_signature_is_dropped() {
     let (_, one, other, room) = pair(RoomVersionId::V12).await;
     let said = one.say(&room, "signed").await;
@@ -322,35 +254,6 @@ async fn authz_018_a_soft_failed_event_is_not_shown_and_what_builds_on_it_may_be
     let head = one.head(&room).await.unwrap();
     assert!(!head.extremities.contains(&late.hash()));
     one.say(&room, "after").await;
-    one.assert_clean().await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn what_fills_a_gap_is_not_judged_by_who_has_left_since() {
-    let (net, one, other, room) = pair(RoomVersionId::V11).await;
-    let early = [
-        other.say(&room, "first").await,
-        other.say(&room, "second").await,
-    ];
-    let last = other.say(&room, "third").await;
-    let leave = Change::Member(Membership::new(&*other.user, MemberAct::Leave));
-    let leave = fixture::append(&other.user, leave);
-    let left = other.rooms.append(&room, leave).await.unwrap().hash;
-    net.refuse("missing_events");
-    other.send(&one, &room, &[last]).await;
-    net.up();
-    other.send(&one, &room, &[left]).await;
-    assert_eq!(one.bodies(&room).await, ["before", "third"]);
-    other.send(&one, &room, &early).await;
-    for hash in early {
-        let stored = one.event(&room, hash).await.unwrap();
-        assert_eq!(stored.row.acceptance, Acceptance::Accepted);
-    }
-    assert_eq!(
-        one.bodies(&room).await,
-        ["before", "third", "first", "second"]
-    );
-    assert_eq!(one.head(&room).await.unwrap().extremities, [left]);
     one.assert_clean().await;
 }
 

@@ -40,6 +40,10 @@ use crate::{
     text::Text,
 };
 
+/// Many small, short-lived allocations of many threads: see `docs/adr/0014-allocator.md`.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() -> ExitCode {
     // Whatever this process makes is for its own user only.
     umask(Mode::from_raw_mode(0o077));

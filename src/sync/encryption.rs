@@ -148,7 +148,7 @@ impl Shared {
     }
 
     /// Whose devices are to be looked at anew, and with whom no room is shared any more.
-    async fn device_lists(
+    pub(crate) async fn device_lists(
         &self,
         snapshot: &dyn Snapshot,
         user: &UserId,
@@ -202,15 +202,17 @@ impl Shared {
 struct Suspects {
     /// They share a room with the reader, who has not seen their devices as they are.
     sure: BTreeSet<OwnedUserId>,
-    /// To be looked up.
+    /// They came or went where the reader is or was: to be looked up.
     open: BTreeSet<OwnedUserId>,
+    /// Their devices changed: to be looked up. Who never shared a room is not told as left.
+    changed: BTreeSet<OwnedUserId>,
     /// Too many changed to say who.
     everybody: bool,
 }
 
 impl Suspects {
     fn is_empty(&self) -> bool {
-        self.sure.is_empty() && self.open.is_empty() && !self.everybody
+        self.sure.is_empty() && self.open.is_empty() && self.changed.is_empty() && !self.everybody
     }
 
     async fn read_log(
@@ -233,7 +235,7 @@ impl Suspects {
                 after = stamp;
                 let concerns = row.only.is_none_or(|only| *only == *reader.as_str());
                 let user = OwnedUserId::try_from(&*row.user).ok();
-                self.open.extend(user.filter(|_| concerns));
+                self.changed.extend(user.filter(|_| concerns));
             }
             if !page.more {
                 return Ok(());
@@ -289,17 +291,18 @@ impl Suspects {
         joined: &BTreeSet<&RoomId>,
     ) -> Result<DeviceLists, Fault> {
         // Of oneself, too, more may have happened than was read.
-        let own = self.open.remove(reader) || self.everybody;
-        let open: Vec<_> = self.open.difference(&self.sure).cloned().collect();
+        let own = self.open.remove(reader) | self.changed.remove(reader) || self.everybody;
+        let asked = self.open.union(&self.changed);
+        let asked: Vec<_> = asked
+            .filter(|user| !self.sure.contains(*user))
+            .cloned()
+            .collect();
         let mut lists = DeviceLists::default();
         let rooms: Vec<_> = joined.iter().copied().collect();
-        for (looks, user) in open.into_iter().enumerate() {
-            if looks >= DEVICE_LIST_LOOKS_MAX || shares(snapshot, &user, &rooms).await? {
-                self.sure.insert(user);
-            } else {
-                lists.left.push(user);
-            }
-        }
+        let sharing = sharing(snapshot, asked.iter(), &rooms).await?;
+        let left = asked.into_iter().filter(|user| !sharing.contains(user));
+        lists.left = left.filter(|user| self.open.contains(user)).collect();
+        self.sure.extend(sharing);
         self.sure.remove(reader);
         if own {
             self.sure.insert(reader.to_owned());
@@ -307,6 +310,21 @@ impl Suspects {
         lists.changed = self.sure.into_iter().collect();
         Ok(lists)
     }
+}
+
+/// Those of the users who are in one of these rooms; beyond [`DEVICE_LIST_LOOKS_MAX`], all of them.
+pub(crate) async fn sharing(
+    snapshot: &dyn Snapshot,
+    users: impl Iterator<Item = &OwnedUserId>,
+    rooms: &[&RoomId],
+) -> Result<BTreeSet<OwnedUserId>, Fault> {
+    let mut sharing = BTreeSet::new();
+    for (looks, user) in users.enumerate() {
+        if looks >= DEVICE_LIST_LOOKS_MAX || shares(snapshot, user, rooms).await? {
+            sharing.insert(user.clone());
+        }
+    }
+    Ok(sharing)
 }
 
 /// Whether the user is in one of these rooms.

@@ -152,10 +152,10 @@ pub use shared_news::{SHARED_NEWS_AGE_MS_MAX, SHARED_NEWS_MAX};
 pub use sight::MEMBERSHIP_STEPS_MAX;
 pub use sliding::{
     CONNECTION_NAME_BYTES_MAX, DEPARTURES_MAX, ExtensionAnswers, Extensions, FILTER_NAMES_MAX,
-    Hero, LISTS_MAX, Label, ListFilters, ListRequest, REQUIRED_STATE_MAX, RoomDetails,
-    SUBSCRIPTIONS_ACCEPTED_MAX, SUBSCRIPTIONS_MAX, Scope, Shape, SlidingRequest, SlidingResponse,
-    SlidingRoom, StatePattern, StateSet, THREAD_SUBSCRIPTIONS_MAX, ThreadSubscriptionsRequest,
-    ToDeviceRequest,
+    Hero, LISTS_MAX, Label, ListFilters, ListRequest, PROFILE_FIELDS_MAX, PROFILES_BYTES_MAX,
+    PROFILES_MAX, ProfilesRequest, REQUIRED_STATE_MAX, RoomDetails, SUBSCRIPTIONS_ACCEPTED_MAX,
+    SUBSCRIPTIONS_MAX, Scope, Shape, SlidingRequest, SlidingResponse, SlidingRoom, StatePattern,
+    StateSet, THREAD_SUBSCRIPTIONS_MAX, ThreadSubscriptionsRequest, ToDeviceRequest,
 };
 pub use summary::{HERO_CANDIDATES_MAX, HEROES_MAX, Summary};
 pub use sync::{SyncRequest, TIMEOUT_MAX};

@@ -23,7 +23,7 @@ pub(crate) struct Changed {
     pub(crate) rooms: BTreeMap<OwnedRoomId, Stamp>,
     /// These are told.
     pub(crate) users: BTreeMap<OwnedUserId, Stamp>,
-    /// Whose device lists changed.
+    /// Whose device lists or profiles changed.
     pub(crate) lists: BTreeMap<OwnedUserId, Stamp>,
     /// Of these rooms only this user is told.
     pub(crate) own: BTreeMap<(OwnedUserId, OwnedRoomId), Stamp>,
@@ -50,7 +50,7 @@ impl Changed {
                     let user = OwnedUserId::try_from(&*user).ok();
                     changed.users.extend(user.map(|user| (user, stamp)));
                 }
-                GlobalRow::DeviceList { user } => {
+                GlobalRow::DeviceList { user } | GlobalRow::Profile { user } => {
                     let user = OwnedUserId::try_from(&*user).ok();
                     changed.lists.extend(user.map(|user| (user, stamp)));
                 }

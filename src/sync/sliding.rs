@@ -9,6 +9,7 @@ mod connection;
 mod extensions;
 mod list;
 mod marks;
+mod profiles;
 mod request;
 mod required;
 mod response;
@@ -22,10 +23,12 @@ use belfry_data::{Membership, Snapshot, Stamp};
 use ruma_common::{OwnedRoomId, RoomId};
 
 pub use list::DEPARTURES_MAX;
+pub use profiles::{PROFILES_BYTES_MAX, PROFILES_MAX};
 pub use request::{
     CONNECTION_NAME_BYTES_MAX, Extensions, FILTER_NAMES_MAX, LISTS_MAX, ListFilters, ListRequest,
-    REQUIRED_STATE_MAX, RoomDetails, SUBSCRIPTIONS_ACCEPTED_MAX, SUBSCRIPTIONS_MAX, Scope, Shape,
-    SlidingRequest, StatePattern, StateSet, ToDeviceRequest,
+    PROFILE_FIELDS_MAX, ProfilesRequest, REQUIRED_STATE_MAX, RoomDetails,
+    SUBSCRIPTIONS_ACCEPTED_MAX, SUBSCRIPTIONS_MAX, Scope, Shape, SlidingRequest, StatePattern,
+    StateSet, ToDeviceRequest,
 };
 pub use response::{ExtensionAnswers, Hero, Label, SlidingResponse, SlidingRoom};
 pub use thread_subscriptions::{THREAD_SUBSCRIPTIONS_MAX, ThreadSubscriptionsRequest};
@@ -148,7 +151,8 @@ impl Slide<'_> {
         let quiet = changed
             .as_ref()
             .is_some_and(std::collections::BTreeSet::is_empty);
-        let still = quiet && !self.connection.asks_anew();
+        let profiles = self.profile_changes(&*snapshot, since).await?;
+        let still = quiet && !self.connection.asks_anew() && profiles.is_some();
         let mut windows = Windows::default();
         if !still || self.changes.rooms().next().is_some() {
             let rooms = plan::all(&*snapshot, user).await.map_err(ViewError::from)?;
@@ -159,6 +163,11 @@ impl Slide<'_> {
         }
         self.extend(&*snapshot, since, &windows, &mut response)
             .await?;
+        if let Some(wanted) = &self.request.extensions.profiles {
+            let (news, told) = ((since, profiles), (&windows, &response));
+            let found = self.profiles(&*snapshot, wanted, news, told).await?;
+            response.extensions.profiles = Some(found);
+        }
         response.fresh = since.is_none();
         Ok(response)
     }

@@ -116,7 +116,7 @@ impl Users {
                 let user = user_id.to_owned();
                 change.start_flow(FlowAct::ShowProfile { user });
             }
-            change.put_profile(&new);
+            change.put_profile(&row, &new);
             if self.0.store.commit(change.finish(), &mut tries).await? {
                 return Ok(());
             }

@@ -249,7 +249,7 @@ impl Users {
         let snapshot = self.0.store.snapshot().await?;
         push_rule::put_default(&*snapshot, &mut change).await?;
         if let Some(profile) = &profile {
-            change.put_profile(profile);
+            change.put_profile(&ProfileRow::default(), profile);
         }
         let session = self.first_session(&mut change, &NewDevice::default())?;
         let made = self

@@ -125,3 +125,22 @@ async fn keys_are_counted_and_changed_device_lists_told() {
         app.stop().await;
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn nobody_is_told_of_devices_of_users_with_whom_they_never_shared_a_room() {
+    for path in SHAPES {
+        let app = TestApp::new();
+        let alice = device(&app, "alice", 1).await;
+        let bob = device(&app, "bob", 2).await;
+        let mut connection = Connection::new(&alice, path);
+        connection.ask(&app).await;
+        let path = format!("/devices/{}", bob.id);
+        let name = json!({"display_name": "Bob's phone"});
+        bob.done(&app, ("PUT", &path), &name).await;
+        bob.upload(&app, &json!({"one_time_keys": bob.one_time_keys(0..1)}))
+            .await;
+        let told = connection.ask(&app).await;
+        assert!(told["e2ee"]["device_lists"].is_null(), "{told}");
+        app.stop().await;
+    }
+}

@@ -1,8 +1,8 @@
 //! Simplified sliding sync (MSC4186) in the draft's shape, as Element X speaks it.
 
 use belfry_sync::{
-    Extensions, ListFilters, ListRequest, RoomDetails, Scope, SlidingRequest, StateSet,
-    TIMEOUT_MAX, ToDeviceRequest,
+    Extensions, ListFilters, ListRequest, ProfilesRequest, RoomDetails, Scope, SlidingRequest,
+    StateSet, TIMEOUT_MAX, ToDeviceRequest,
 };
 use belfry_user::Users;
 use ruma_common::UserId;
@@ -107,5 +107,9 @@ pub(super) fn extensions(wanted: wire::Extensions) -> Extensions {
         typing: scope(wanted.typing),
         threads: (wanted.threads.enabled == Some(true))
             .then_some(wanted.threads.limit.unwrap_or(THREADS_DEFAULT)),
+        profiles: scope(wanted.profiles.scope).map(|scope| ProfilesRequest {
+            scope,
+            fields: wanted.profiles.fields,
+        }),
     }
 }

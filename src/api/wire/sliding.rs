@@ -79,6 +79,16 @@ pub(crate) struct Extensions {
         alias = "thread_subscriptions"
     )]
     pub(crate) threads: Threads,
+    #[serde(rename = "org.matrix.msc4262.profiles")]
+    pub(crate) profiles: Profiles,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Profiles {
+    #[serde(flatten)]
+    pub(crate) scope: Scope,
+    pub(crate) fields: Option<Vec<String>>,
 }
 
 #[derive(Debug, Default, Deserialize)]

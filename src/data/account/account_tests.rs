@@ -260,3 +260,64 @@ async fn users_are_listed_in_pages() {
     assert_eq!(rest.len(), 1);
     assert_eq!(rest[0].0, bob);
 }
+
+fn showing(fields: &[(&str, &str)]) -> ProfileRow {
+    let fields = fields
+        .iter()
+        .map(|(field, json)| ((*field).into(), (*json).into()));
+    ProfileRow {
+        fields: fields.collect(),
+    }
+}
+
+#[tokio::test]
+async fn the_log_of_profiles_says_which_fields_differ_and_is_cut_with_a_mark() {
+    let engine = Memory::default();
+    let mut change = UserChange::new(alice(), user_row());
+    let mut shown = showing(&[("a", "1"), ("b", "2")]);
+    change.put_profile(&ProfileRow::default(), &shown);
+    engine.commit(change.finish()).await.unwrap();
+    let rounds = [
+        showing(&[("a", "1"), ("b", "3"), ("c", "4")]),
+        showing(&[("a", "1"), ("b", "3"), ("c", "4")]),
+        showing(&[("c", "4")]),
+    ];
+    for next in rounds {
+        let snapshot = engine.snapshot().await.unwrap();
+        let change = UserChange::of(&*snapshot, alice()).await.unwrap();
+        let mut change = change.unwrap();
+        change.put_profile(&shown, &next);
+        engine.commit(change.finish()).await.unwrap();
+        shown = next;
+    }
+    let (first, last) = (Stamp::default(), crate::STAMP_LAST);
+    let snapshot = engine.snapshot().await.unwrap();
+    let changes = profile_changes(&*snapshot, first, last).await.unwrap();
+    let fields: Vec<String> = changes
+        .unwrap()
+        .iter()
+        .map(|row| row.fields.join(" "))
+        .collect();
+    assert_eq!(
+        fields,
+        ["a b", "b c", "a b"],
+        "what stayed the same is not told"
+    );
+    assert_eq!(profile_log_cut(&*snapshot, 3).await.unwrap(), None);
+    let cut = profile_log_cut(&*snapshot, 1).await.unwrap().unwrap();
+    let mut commit = Commit::lazy();
+    let gone = trim_profile_log(&*snapshot, &mut commit, cut)
+        .await
+        .unwrap();
+    assert_eq!(gone, 2);
+    engine.commit(commit).await.unwrap();
+    let snapshot = engine.snapshot().await.unwrap();
+    let changes = profile_changes(&*snapshot, first, last).await.unwrap();
+    assert_eq!(changes, None, "it may be anybody");
+    let changes = profile_changes(&*snapshot, cut, last).await.unwrap();
+    assert_eq!(
+        changes.unwrap().len(),
+        1,
+        "nothing is missing behind the cut"
+    );
+}

@@ -6,6 +6,7 @@ use belfry_kv::{Commit, ReadError, Seen, Snapshot, Stamp};
 use ruma_common::{OwnedUserId, UserId};
 
 use super::{
+    profile_log,
     rows::{
         AccountDataRef, AccountDataRow, DeviceRow, DeviceSeenRow, FilterRow, ProfileRow,
         RegistrationTokenRow, TokenHash, TokenRow, UserRow,
@@ -114,11 +115,12 @@ impl UserChange {
         TOKEN.delete(&mut self.commit, &(*hash,));
     }
 
-    /// Sets the profile.
-    pub fn put_profile(&mut self, row: &ProfileRow) {
+    /// Sets the profile, which was `before`. Those who share a room are told of what differs.
+    pub fn put_profile(&mut self, before: &ProfileRow, row: &ProfileRow) {
         let key = (self.key(),);
         PROFILE.put(&mut self.commit, &key, row);
         mark_user(&mut self.commit, &self.id);
+        profile_log::note(&mut self.commit, &self.id, row.differing(before));
     }
 
     /// Sets one piece of account data; `room` is empty for global account data.

@@ -99,6 +99,15 @@ pub async fn profile(
     PROFILE.get(snapshot, &(UserKey::from(user),)).await
 }
 
+/// The profiles of these users, in the order asked.
+pub async fn profiles(
+    snapshot: &dyn Snapshot,
+    users: &[&UserId],
+) -> Result<Vec<Option<ProfileRow>>, ReadError> {
+    let keys: Vec<_> = users.iter().map(|user| (UserKey::from(*user),)).collect();
+    PROFILE.get_many(snapshot, &keys).await
+}
+
 /// One piece of account data; `room` is empty for global account data.
 pub async fn account_data(
     snapshot: &dyn Snapshot,

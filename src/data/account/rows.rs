@@ -1,5 +1,7 @@
 //! The rows of accounts, in the spec's terms.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use crate::codec::postcard_row;
@@ -152,6 +154,27 @@ pub struct ProfileRow {
     pub fields: Vec<(Box<str>, Box<str>)>,
 }
 postcard_row!(ProfileRow);
+
+impl ProfileRow {
+    /// The fields that differ: their values, or that they are there.
+    pub(crate) fn differing(&self, other: &Self) -> Vec<Box<str>> {
+        let lacks = |row: &Self, field| !row.fields.contains(field);
+        let here = self.fields.iter().filter(|field| lacks(other, field));
+        let there = other.fields.iter().filter(|field| lacks(self, field));
+        let names: BTreeSet<_> = here.chain(there).map(|(name, _)| name).collect();
+        names.into_iter().cloned().collect()
+    }
+}
+
+/// Which fields of whose profile changed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProfileLogRow {
+    /// Whose; empty for entries that are gone: it may have been anybody.
+    pub user: Box<str>,
+    /// Which, sorted.
+    pub fields: Vec<Box<str>>,
+}
+postcard_row!(ProfileLogRow);
 
 /// A piece of account data.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

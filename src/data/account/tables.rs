@@ -6,7 +6,7 @@ use belfry_kv::{
 };
 
 use super::rows::{
-    AccountDataRef, AccountDataRow, DeviceRow, DeviceSeenRow, FilterRow, ProfileRow,
+    AccountDataRef, AccountDataRow, DeviceRow, DeviceSeenRow, FilterRow, ProfileLogRow, ProfileRow,
     RegistrationTokenRow, TokenHash, TokenRow, UserRow,
 };
 use crate::{
@@ -33,6 +33,10 @@ pub(crate) static TOKEN: Table<(TokenHash,), TokenRow> =
 /// Profiles of this server's users.
 pub(crate) static PROFILE: Table<(UserKey,), ProfileRow> =
     Table::new(ground(44, "profile", Shape::Point, Hot));
+
+/// Whose profiles changed, in order.
+pub(crate) static PROFILE_LOG: Table<(Stamp,), ProfileLogRow> =
+    Table::new(ground(49, "profile_log", Shape::Log, Hot));
 
 /// User, room (empty for global account data), event type.
 pub(crate) static ACCOUNT_DATA: Table<(UserKey, String, String), (Stamp, AccountDataRow)> =

@@ -12,7 +12,7 @@ use crate::{
     account::{
         AccountDataRef, DeviceRow, TokenHash, TokenPair, TokenPurpose, TokenRow, logged_before,
         tables::{
-            ACCOUNT_DATA, ACCOUNT_DATA_LOG, DEVICE, DEVICE_SEEN, FILTER, PROFILE,
+            ACCOUNT_DATA, ACCOUNT_DATA_LOG, DEVICE, DEVICE_SEEN, FILTER, PROFILE, PROFILE_LOG,
             REGISTRATION_TOKEN, TOKEN, USER,
         },
     },
@@ -24,6 +24,7 @@ pub(super) async fn check(engine: &dyn Engine, report: &mut Report) -> Result<()
     // A note of when a device was seen may outlive the device: it is written without a check.
     decode_all(engine, &DEVICE_SEEN, report).await?;
     decode_all(engine, &REGISTRATION_TOKEN, report).await?;
+    decode_all(engine, &PROFILE_LOG, report).await?;
     check_owned(engine, &PROFILE, |key| &key.0, report).await?;
     check_owned(engine, &FILTER, |key| &key.0, report).await?;
     check_owned(engine, &DEVICE, |key| &key.0, report).await?;
@@ -217,7 +218,7 @@ mod tests {
             change.put_token(&hash, &token);
         }
         change.put_device("D", &row.row);
-        change.put_profile(&ProfileRow::default());
+        change.put_profile(&ProfileRow::default(), &ProfileRow::default());
         engine.commit(change.finish()).await.unwrap();
         for content in ["{}", "{\"a\":1}"] {
             let snapshot = engine.snapshot().await.unwrap();

@@ -1,18 +1,16 @@
-//! Shortens the two logs that device lists follow from.
-//!
-//! Exists so that neither grows for ever. In place of what goes, one entry stays that says «it may
-//! have been anybody»: whoever comes with an older token meets it and looks at everybody anew, and
-//! whoever comes with a later one does not. Both are one commit. Knows nothing of tokens.
+//! Shortens the two logs that device lists follow from, as `shortening` says.
 
-use belfry_kv::{Commit, Direction, Range, ReadError, Snapshot, Stamp};
+use belfry_kv::{Commit, Range, ReadError, Snapshot, Stamp};
 use ruma_common::RoomId;
 
 use super::{
-    device::FORWARD,
     rows::{DeviceListRow, MemberLogRow},
     tables::{DEVICE_LIST_LOG, MEMBER_LOG},
 };
-use crate::column::RoomKey;
+use crate::{
+    column::RoomKey,
+    shortening::{cut, shorten},
+};
 
 /// Entries of the log of device lists that are kept, the newest. More are never read at once, so
 /// that nobody is told less because of what goes.
@@ -20,8 +18,6 @@ pub const DEVICE_LIST_ENTRIES_KEPT: usize = 10_000;
 /// Entries of one room's log of members that are kept, the newest: as many as are ever told one by
 /// one.
 pub const MEMBER_ENTRIES_KEPT: usize = super::MEMBER_CHANGES_MAX;
-/// Entries of the log of device lists that one commit takes away, at most.
-pub const TRIM_ENTRIES_MAX: usize = 1_000;
 /// Entries of one room's log of members that one commit takes away, at most.
 pub const TRIM_MEMBERS_MAX: usize = 500;
 /// Rooms that one [`trim_member_logs`] looks at, at most.
@@ -33,56 +29,25 @@ pub async fn device_list_cut(
     snapshot: &dyn Snapshot,
     kept: usize,
 ) -> Result<Option<Stamp>, ReadError> {
-    let mut range = DEVICE_LIST_LOG.whole();
-    let mut left = kept.saturating_add(1);
-    loop {
-        let limit = left.min(TRIM_ENTRIES_MAX);
-        let page = DEVICE_LIST_LOG.scan(snapshot, range, Direction::Backward, limit);
-        let page = page.await?;
-        left = left.saturating_sub(page.rows.len());
-        let last = page.rows.last().map(|((at,), _)| *at);
-        if left == 0 {
-            return Ok(last);
-        }
-        match page.rest {
-            Some(rest) => range = rest,
-            None => return Ok(None),
-        }
-    }
+    cut(&DEVICE_LIST_LOG, snapshot, kept).await
 }
 
 /// Adds to the commit that the oldest entries up to `cut` go, at most [`TRIM_ENTRIES_MAX`]; how
 /// many went. Call it again until none do.
+///
+/// [`TRIM_ENTRIES_MAX`]: crate::TRIM_ENTRIES_MAX
 pub async fn trim_device_list_log(
     snapshot: &dyn Snapshot,
     commit: &mut Commit,
     cut: Stamp,
 ) -> Result<usize, ReadError> {
-    let mut range = DEVICE_LIST_LOG.whole();
-    range.to = DEVICE_LIST_LOG.key(&(cut,)).successor();
-    let page = DEVICE_LIST_LOG
-        .scan(snapshot, range, FORWARD, TRIM_ENTRIES_MAX)
-        .await?;
-    // The last one stays, as the mark; alone it is the mark of an earlier cut, or becomes one.
-    let Some(((last, before), gone)) = page.rows.split_last() else {
-        return Ok(0);
-    };
     let mark = DeviceListRow {
         user: "".into(),
         device: None,
         stream_id: 0,
         only: None,
     };
-    if gone.is_empty() && *before == mark {
-        return Ok(0);
-    }
-    for (at, _) in gone {
-        DEVICE_LIST_LOG.delete(commit, at);
-    }
-    DEVICE_LIST_LOG.check_equals(commit, last, Some(before));
-    DEVICE_LIST_LOG.put(commit, last, &mark);
-    let taken = page.rows.iter().filter(|(_, row)| *row != mark);
-    Ok(taken.count())
+    shorten(&DEVICE_LIST_LOG, snapshot, commit, (cut, mark)).await
 }
 
 /// Adds to the commit that in these rooms, of at most [`TRIM_ROOMS_MAX`], all but the newest `kept`

@@ -7,7 +7,7 @@ use ruma_common::{OwnedUserId, RoomId, room_id};
 
 use super::*;
 use crate::{
-    STAMP_FIRST, STAMP_LAST,
+    STAMP_FIRST, STAMP_LAST, TRIM_ENTRIES_MAX,
     column::RoomKey,
     rows::{CurrentRow, Membership},
 };

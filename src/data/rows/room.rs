@@ -199,5 +199,10 @@ pub enum GlobalRow {
         /// The user's ID.
         user: Box<str>,
     },
+    /// The profile of a user of this server changed; those who share rooms are told.
+    Profile {
+        /// The user's ID.
+        user: Box<str>,
+    },
 }
 postcard_row!(GlobalRow);

@@ -16,7 +16,11 @@ use belfry_data::{
 };
 use ruma_common::{OwnedDeviceId, OwnedRoomId, OwnedUserId, RoomId};
 
-use super::{list::Wanted, request::SlidingRequest, response::SlidingResponse};
+use super::{
+    list::Wanted,
+    request::{PROFILES_MASK, SlidingRequest},
+    response::SlidingResponse,
+};
 use crate::{
     error::{Fault, ViewError},
     views::Shared,
@@ -138,6 +142,12 @@ impl Connection {
     /// Whether the client asks for something else than before.
     pub(crate) fn asks_anew(&self) -> bool {
         self.asked_before != Some(self.asked)
+    }
+
+    /// Whether the client asks for other fields of profiles than before, as far as is known.
+    pub(crate) fn wants_other_profiles(&self) -> bool {
+        let before = self.asked_before.map(|asked| asked & PROFILES_MASK);
+        before != Some(self.asked & PROFILES_MASK)
     }
 
     /// Reads what was told of these rooms.

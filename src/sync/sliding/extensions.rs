@@ -18,7 +18,7 @@ use crate::{
 
 impl Scope {
     /// Whether an extension tells of this room.
-    fn holds(&self, room: &RoomId, wanted: &Wanted) -> bool {
+    pub(super) fn holds(&self, room: &RoomId, wanted: &Wanted) -> bool {
         let by_list = match &self.lists {
             None => !wanted.lists.is_empty(),
             Some(lists) => lists.iter().any(|list| wanted.lists.contains(list)),

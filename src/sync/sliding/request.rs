@@ -19,8 +19,13 @@ pub const SUBSCRIPTIONS_ACCEPTED_MAX: usize = 100;
 pub const REQUIRED_STATE_MAX: usize = 1_000;
 /// Spaces, and tags, of one filter.
 pub const FILTER_NAMES_MAX: usize = 100;
+/// Fields of profiles of one request.
+pub const PROFILE_FIELDS_MAX: usize = 100;
 /// Longest name of a connection.
 pub const CONNECTION_NAME_BYTES_MAX: usize = 64;
+
+/// What of [`SlidingRequest::digest`] tells which fields of profiles are asked for.
+pub(crate) const PROFILES_MASK: u64 = 0xffff_ffff;
 
 /// Which of the two shapes of MSC4186 a client speaks.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -127,6 +132,17 @@ pub struct Extensions {
     pub typing: Option<Scope>,
     /// Changed subscriptions of threads, at most so many (MSC4308).
     pub threads: Option<u64>,
+    /// Profiles of users, of rooms in this scope (MSC4262).
+    pub profiles: Option<ProfilesRequest>,
+}
+
+/// Profiles.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct ProfilesRequest {
+    /// Of which rooms all are told at first.
+    pub scope: Scope,
+    /// Which fields; all if absent.
+    pub fields: Option<Vec<String>>,
 }
 
 /// Messages to the device.
@@ -190,6 +206,13 @@ impl SlidingRequest {
                 "conn_id is longer than {CONNECTION_NAME_BYTES_MAX} bytes"
             ));
         }
+        let fields = self.extensions.profiles.as_ref();
+        let fields = fields.and_then(|wanted| wanted.fields.as_ref());
+        if fields.is_some_and(|fields| fields.len() > PROFILE_FIELDS_MAX) {
+            return refuse(format!(
+                "ask for at most {PROFILE_FIELDS_MAX} fields of profiles"
+            ));
+        }
         let lists = self.lists.values().map(|list| &list.details);
         for details in lists.chain(self.subscriptions.values()) {
             if details.entries() > REQUIRED_STATE_MAX {
@@ -216,9 +239,12 @@ impl SlidingRequest {
         Ok(())
     }
 
-    /// A number that changes if what is asked does.
+    /// A number that changes if what is asked does; its [`PROFILES_MASK`] if other profiles are.
     pub(crate) fn digest(&self) -> u64 {
-        digest(&(&self.lists, &self.subscriptions, &self.extensions))
+        let all = digest(&(&self.lists, &self.subscriptions, &self.extensions));
+        let profiles = self.extensions.profiles.as_ref();
+        let profiles = digest(&profiles.map(|profiles| &profiles.fields));
+        (all & !PROFILES_MASK) | (profiles & PROFILES_MASK)
     }
 }
 

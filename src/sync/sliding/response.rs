@@ -1,11 +1,13 @@
 //! What sliding sync answers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use belfry_data::Membership;
 use ruma_common::OwnedUserId;
 
-use super::{ByRoom, request::Shape, thread_subscriptions::ThreadSubscriptions};
+use super::{
+    ByRoom, profiles::Profiles, request::Shape, thread_subscriptions::ThreadSubscriptions,
+};
 use crate::{json::EventList, sections::Sections, unread::Count};
 
 /// The answer.
@@ -65,6 +67,8 @@ pub struct SlidingRoom {
     pub membership: Option<Membership>,
     /// In which lists' windows it is; not in the draft's shape.
     pub lists: Vec<String>,
+    /// Whose member events are told, and who is told as a hero; not written.
+    pub(crate) shown: BTreeSet<OwnedUserId>,
 }
 
 /// A text that may be told.
@@ -133,6 +137,8 @@ pub struct ExtensionAnswers {
     pub e2ee: Option<Sections>,
     /// Changed subscriptions of threads.
     pub threads: Option<ThreadSubscriptions>,
+    /// Changed profiles, and those of users whom rooms show for the first time.
+    pub profiles: Option<Profiles>,
 }
 
 impl ExtensionAnswers {
@@ -149,6 +155,7 @@ impl ExtensionAnswers {
                 .threads
                 .as_ref()
                 .is_none_or(ThreadSubscriptions::is_empty)
+            && self.profiles.as_ref().is_none_or(Profiles::is_empty)
     }
 }
 

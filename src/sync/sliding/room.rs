@@ -87,7 +87,9 @@ impl Assembly<'_> {
             ..SlidingRoom::default()
         };
         self.describe(&mut view, &state, &mut update).await?;
-        update.required_state = self.required(&mut view, &eyes, &window, state).await?;
+        let (required, members) = self.required(&mut view, &eyes, &window, state).await?;
+        update.required_state = required;
+        update.shown.extend(members);
         update.live = self.live(&window);
         let timeline = turn.timeline(&mut view, &eyes, &window).await?;
         update.limited = timeline.limited;
@@ -199,14 +201,15 @@ impl Assembly<'_> {
         })
     }
 
-    /// The events of `required_state`, with the members that are loaded lazily.
+    /// The events of `required_state`, with the members that are loaded lazily; and whose of the events
+    /// are of members.
     async fn required(
         &self,
         view: &mut RoomView<'_>,
         eyes: &Eyes,
         window: &Window,
         state: State,
-    ) -> Result<EventList, Fault> {
+    ) -> Result<(EventList, Vec<OwnedUserId>), Fault> {
         let turn = self.turn;
         let required = Required::new(&self.wanted.details);
         let mut entries = state.entries;
@@ -227,6 +230,10 @@ impl Assembly<'_> {
                     .note(&device, &members, turn.until.position);
             }
         }
+        let members = entries.keys();
+        let members = members.filter(|tuple| tuple.event_type() == "m.room.member");
+        let members = members.filter_map(|tuple| tuple.state_key().try_into().ok());
+        let members = members.collect();
         let hashes: Vec<_> = entries.into_values().collect();
         let (facts, style) = (turn.facts(), turn.style());
         let mut told = presentation::state(view, facts, eyes, style, &hashes, |_| true).await?;
@@ -235,7 +242,7 @@ impl Assembly<'_> {
                 told.push(|out| write_stub(tuple, out));
             }
         }
-        Ok(told)
+        Ok((told, members))
     }
 
     fn live(&self, window: &Window) -> usize {
@@ -276,6 +283,7 @@ impl Assembly<'_> {
         if named {
             let summary = Summary::read(view, self.turn.user()).await?;
             if let Some(heroes) = &summary.heroes {
+                update.shown.extend(heroes.iter().cloned());
                 update.heroes = Some(describe_heroes(view, heroes).await?);
             }
             update.members = summary.members;

@@ -2,6 +2,7 @@
 
 use super::{
     ByRoom,
+    profiles::Profiles,
     request::Shape,
     response::{ExtensionAnswers, Hero, Label, SlidingResponse, SlidingRoom},
     thread_subscriptions::ThreadSubscriptions,
@@ -191,6 +192,9 @@ impl ExtensionAnswers {
         }
         if let Some(threads) = self.threads.as_ref().filter(|threads| !threads.is_empty()) {
             threads.write(extensions.member(ThreadSubscriptions::NAME));
+        }
+        if let Some(profiles) = self.profiles.as_ref().filter(|found| !found.is_empty()) {
+            profiles.write(extensions.member(Profiles::NAME));
         }
         extensions.end();
     }
