@@ -66,6 +66,12 @@ const FLAGS: &[(&str, &str, &str)] = &[
         "/unstable/org.matrix.msc4140/delayed_events",
     ),
     ("org.matrix.msc4140.stable", "GET", "/v1/delayed_events"),
+    // Element Web: profiles in sliding sync.
+    (
+        "org.matrix.msc4262",
+        "POST",
+        "/unstable/org.matrix.simplified_msc3575/sync",
+    ),
     // Element X: subscriptions of threads.
     (
         "org.matrix.msc4306",

@@ -298,7 +298,9 @@ where
     };
     let clock = state.edge().clock();
     ctx.deadline = clock.now() + time_max;
-    match clock.within(time_max, answer(ctx, request)).await {
+    // On the heap: every layer around it would hold it twice, and a request that waits is to be small.
+    let answer = Box::pin(answer(ctx, request));
+    match clock.within(time_max, answer).await {
         Ok(Ok(answer)) => answer.respond(),
         Ok(Err(error)) => error.into_response(),
         Err(_) => ApiError::from(EdgeError::Late).into_response(),
