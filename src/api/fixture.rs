@@ -45,7 +45,7 @@ use tower::ServiceExt as _;
 use tracing::{Event, Level, Metadata, Subscriber, field::Visit, span};
 
 use crate::{
-    About, Api, Turn, WellKnown,
+    About, Handles, Turn, WellKnown,
     edge::{Edge, EdgeOptions, Peer, TrustedProxies},
     federation::Federation,
     rate::RateOptions,
@@ -199,7 +199,7 @@ impl TestApp {
             rates: RateOptions::field_defaults(),
         };
         let shared = Arc::clone(&engine) as Arc<dyn Engine>;
-        let api = Api {
+        let api = Handles {
             media: Media::with_ports(
                 shared,
                 files.blobs,
@@ -223,7 +223,7 @@ impl TestApp {
         };
         Self {
             users,
-            router: crate::router(api),
+            router: crate::router(api.into()),
             _leaks: env.tasks.leak_check(),
             env,
             engine,

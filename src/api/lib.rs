@@ -62,4 +62,4 @@ mod notice_tests;
 
 pub use about::{Turn, WellKnown};
 pub use routes::{UNSTABLE_FEATURES, VERSIONS, router};
-pub use state::{About, Api};
+pub use state::{About, Api, Handles};

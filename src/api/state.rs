@@ -1,6 +1,6 @@
 //! What the handlers of one server share: handles, each of which a handler names if it uses it.
 
-use std::sync::Arc;
+use std::{ops::Deref, sync::Arc};
 
 use axum::extract::FromRef;
 use belfry_flow::Flows;
@@ -19,9 +19,26 @@ use crate::{
     federation::Federation,
 };
 
-/// The state of the router. Cheap to clone. A crate that handlers need is one more field here.
+/// The state of the router: [`Handles`], shared. A router clones it several times a request.
 #[derive(Clone)]
-pub struct Api {
+pub struct Api(Arc<Handles>);
+
+impl From<Handles> for Api {
+    fn from(handles: Handles) -> Self {
+        Self(Arc::new(handles))
+    }
+}
+
+impl Deref for Api {
+    type Target = Handles;
+
+    fn deref(&self) -> &Handles {
+        &self.0
+    }
+}
+
+/// What answers requests. A crate that handlers need is one more field here.
+pub struct Handles {
     /// What all requests share.
     pub edge: Edge,
     /// Accounts.

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use axum::Router;
-use belfry_api::{Api, edge::Edge, federation::Federation};
+use belfry_api::{Api, Handles, edge::Edge, federation::Federation};
 use belfry_data::{Database, Engine, Incarnation, OpenError};
 use belfry_env::{Env, Stopped};
 use belfry_flow::Flows;
@@ -73,7 +73,7 @@ impl Node {
         let federation = federation::answering(&views_name, remote.as_ref());
         let ports = federation::media(&env, remote.as_ref(), web);
         let rooms = federation::rooms(&engine, &env, identity, remote.as_ref());
-        let api = Api {
+        let api = Api::from(Handles {
             flows: Flows::new(
                 Arc::clone(&engine),
                 env.clone(),
@@ -93,7 +93,7 @@ impl Node {
             rules,
             federation,
             about,
-        };
+        });
         duty::start(&env, &database, &api.flows);
         api.flows.send_due(Arc::clone(&api.rules));
         federation::start(&api.rooms, remote.as_ref()).await;

@@ -7,6 +7,7 @@
 mod activity;
 mod host;
 mod pace;
+mod spoken;
 pub(crate) mod tls;
 
 use std::{net::SocketAddr, pin::pin, sync::Arc, time::Duration};
@@ -30,6 +31,7 @@ use tower::ServiceExt;
 use self::{
     activity::{Activity, Metered},
     pace::Paced,
+    spoken::Spoken,
 };
 
 /// What each connection's task is called.
@@ -78,9 +80,10 @@ pub(crate) async fn serve(
                 }
                 let (router, own, tls) = (router.clone(), env.clone(), tls.clone());
                 env.tasks.spawn(CONNECTION_TASK, async move {
+                    // On the heap, so that a connection is not as large as the largest kind.
                     match tls {
-                        None => connection(stream, peer, router, own).await,
-                        Some(tls) => secure(tls, stream, peer, router, own).await,
+                        None => Box::pin(plain(stream, peer, router, own)).await,
+                        Some(tls) => Box::pin(secure(tls, stream, peer, router, own)).await,
                     }
                     drop(place);
                 });
@@ -93,18 +96,29 @@ pub(crate) async fn serve(
     }
 }
 
+/// Serves one connection as it comes.
+async fn plain(stream: TcpStream, peer: SocketAddr, router: Router, env: Env) {
+    if let Some(spoken) = Spoken::first(&stream, &env).await {
+        connection((stream, spoken), peer, router, env).await;
+    }
+}
+
 /// Serves one connection behind a handshake.
 async fn secure(tls: TlsAcceptor, stream: TcpStream, peer: SocketAddr, router: Router, env: Env) {
     let shaken = env.clock.within(HANDSHAKE_TIME_MAX, tls.accept(stream));
     match env.shutdown.unless(shaken).await {
-        Some(Ok(Ok(stream))) => connection(stream, peer, router, env).await,
+        Some(Ok(Ok(stream))) => {
+            let spoken = Spoken::agreed(stream.get_ref().1.alpn_protocol());
+            // On the heap: the handshake leaves as much room behind.
+            Box::pin(connection((stream, spoken), peer, router, env)).await;
+        }
         Some(Ok(Err(error))) => tracing::debug!(%error, "no TLS with a peer"),
         Some(Err(_)) | None => tracing::debug!("a TLS handshake did not end in time"),
     }
 }
 
 /// Serves one connection to its end.
-async fn connection<S>(stream: S, peer: SocketAddr, router: Router, env: Env)
+async fn connection<S>((stream, spoken): (S, Spoken), peer: SocketAddr, router: Router, env: Env)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -129,7 +143,7 @@ where
             answered
         }
     });
-    let builder = protocol(&env.tasks);
+    let builder = spoken.only(protocol(&env.tasks));
     let mut served = pin!(builder.serve_connection(stream, service));
     let mut ending = false;
     loop {

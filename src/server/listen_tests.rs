@@ -53,7 +53,7 @@ fn connect(env: &Env) -> DuplexStream {
     let (near, far) = tokio::io::duplex(PIPE_BYTES);
     let (router, own) = (router(env), env.clone());
     env.tasks.spawn("connection", async move {
-        connection(far, PEER, router, own).await;
+        connection((far, Spoken::Either), PEER, router, own).await;
     });
     near
 }

@@ -51,13 +51,24 @@ pub(crate) async fn sync(
     users: Users,
     call: Call<Sync>,
 ) -> Result<JsonText, ApiError> {
+    // On the heap, and gone before the wait: a request that waits is small.
+    let wanted = Box::pin(wanted(&door, &users, call)).await?;
+    Ok(JsonText(door.views.sync(&wanted).await?.to_json()))
+}
+
+/// What the client asks for, once what it says by the way is noted.
+async fn wanted(
+    door: &ViewDoor,
+    users: &Users,
+    call: Call<Sync>,
+) -> Result<Box<SyncRequest>, ApiError> {
     door.admit(&call.auth)?;
     let Sync { request, filter } = call.request;
-    note_presence(&door, &users, &call.auth, &request.set_presence).await?;
-    to_device::forget(&door, &users, &call.auth, request.since.as_deref()).await;
+    note_presence(door, users, &call.auth, &request.set_presence).await?;
+    to_device::forget(door, users, &call.auth, request.since.as_deref()).await;
     let user_id = call.auth.user_id;
     let filter = door.views.filter(&user_id, filter.as_deref()).await?;
-    let wanted = SyncRequest {
+    Ok(Box::new(SyncRequest {
         user_id,
         device_id: Some(call.auth.device_id),
         since: request.since,
@@ -65,8 +76,7 @@ pub(crate) async fn sync(
         full_state: request.full_state,
         use_state_after: request.use_state_after,
         timeout: request.timeout.unwrap_or_default(),
-    };
-    Ok(JsonText(door.views.sync(&wanted).await?.to_json()))
+    }))
 }
 
 /// A client that polls says by the way whether its user is there.

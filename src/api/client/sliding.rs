@@ -24,17 +24,28 @@ pub(crate) async fn sync(
     users: Users,
     call: Call<wire::Slide>,
 ) -> Result<JsonText, ApiError> {
+    // As in classic sync.
+    let wanted = Box::pin(wanted(&door, &users, call)).await?;
+    Ok(JsonText(door.views.slide(&wanted).await?.to_json()))
+}
+
+/// What the client asks for, once what it says by the way is noted.
+async fn wanted(
+    door: &ViewDoor,
+    users: &Users,
+    call: Call<wire::Slide>,
+) -> Result<Box<SlidingRequest>, ApiError> {
     door.admit(&call.auth)?;
-    note_presence(&door, &users, &call.auth, &call.request.set_presence).await?;
+    note_presence(door, users, &call.auth, &call.request.set_presence).await?;
     let got = call.request.body.extensions.to_device.since.as_deref();
-    to_device::forget(&door, &users, &call.auth, got).await;
+    to_device::forget(door, users, &call.auth, got).await;
     let (request, body) = (call.request.timeout, call.request.body);
     let user = &*call.auth.user_id;
     let lists = body.lists.into_iter();
     let lists = lists.map(|(name, wanted)| (name, list(wanted, user)));
     let subscriptions = body.room_subscriptions.into_iter();
     let subscriptions = subscriptions.map(|(room, wanted)| (room, details(wanted, user)));
-    let wanted = SlidingRequest {
+    Ok(Box::new(SlidingRequest {
         connection: body.conn_id.unwrap_or_default(),
         pos: call.request.pos,
         timeout: request.unwrap_or(TIMEOUT_MAX),
@@ -43,8 +54,7 @@ pub(crate) async fn sync(
         subscriptions: subscriptions.collect(),
         extensions: extensions(body.extensions),
         ..SlidingRequest::new(call.auth.user_id, call.auth.device_id)
-    };
-    Ok(JsonText(door.views.slide(&wanted).await?.to_json()))
+    }))
 }
 
 fn list(wanted: wire::List, user: &UserId) -> ListRequest {

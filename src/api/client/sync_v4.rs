@@ -24,17 +24,28 @@ pub(crate) async fn sync(
     users: Users,
     call: Call<wire::SyncV4>,
 ) -> Result<JsonText, ApiError> {
+    // As in classic sync.
+    let wanted = Box::pin(wanted(&door, &users, call)).await?;
+    Ok(JsonText(door.views.slide(&wanted).await?.to_json()))
+}
+
+/// What the client asks for, once what it says by the way is noted.
+async fn wanted(
+    door: &ViewDoor,
+    users: &Users,
+    call: Call<wire::SyncV4>,
+) -> Result<Box<SlidingRequest>, ApiError> {
     door.admit(&call.auth)?;
     let wire::SyncV4(body) = call.request;
     check_names(&body)?;
     let presence = body.set_presence.as_deref().map(PresenceState::from);
-    note_presence(&door, &users, &call.auth, &presence.unwrap_or_default()).await?;
+    note_presence(door, users, &call.auth, &presence.unwrap_or_default()).await?;
     let got = body.extensions.to_device.since.as_deref();
-    to_device::forget(&door, &users, &call.auth, got).await;
+    to_device::forget(door, users, &call.auth, got).await;
     let timeout = body.timeout();
     let lists = body.lists.into_iter();
     let subscriptions = body.room_subscriptions.into_iter();
-    let wanted = SlidingRequest {
+    Ok(Box::new(SlidingRequest {
         shape: Shape::Accepted,
         connection: body.conn_id.unwrap_or_default(),
         pos: body.pos,
@@ -45,8 +56,7 @@ pub(crate) async fn sync(
             .collect(),
         extensions: extensions(body.extensions),
         ..SlidingRequest::new(call.auth.user_id, call.auth.device_id)
-    };
-    Ok(JsonText(door.views.slide(&wanted).await?.to_json()))
+    }))
 }
 
 /// `GET /thread_subscriptions` (MSC4308).
