@@ -183,12 +183,14 @@ impl Slide<'_> {
             .load(&*snapshot, windows.wanted.keys())
             .await?;
         let fresh = windows.fresh(self, &*snapshot).await?;
+        let bumps = windows.bumps(self, &*snapshot, &fresh).await?;
         for (room, wanted) in &windows.wanted {
-            if !fresh.contains(room) {
+            let Some(bump_ms) = bumps.get(room) else {
                 continue;
-            }
+            };
             tokio::task::yield_now().await;
-            let told = self.tell(&mut snapshot, room, wanted).await?;
+            let told = (wanted, *bump_ms);
+            let told = self.tell(&mut snapshot, room, told).await?;
             if let Some(mut told) = told {
                 told.membership = Some(wanted.row.membership);
                 told.lists = wanted.lists.iter().cloned().collect();
@@ -203,7 +205,7 @@ impl Slide<'_> {
         &mut self,
         snapshot: &mut Arc<dyn Snapshot>,
         room: &RoomId,
-        wanted: &Wanted,
+        wanted: (&Wanted, u64),
     ) -> Result<Option<SlidingRoom>, Fault> {
         let mut tries = 0;
         loop {
@@ -225,7 +227,7 @@ impl Slide<'_> {
         &mut self,
         snapshot: &dyn Snapshot,
         room: &RoomId,
-        wanted: &Wanted,
+        (wanted, bump_ms): (&Wanted, u64),
     ) -> Result<Option<SlidingRoom>, Fault> {
         let told = self.connection.told(room);
         let limit = wanted.details.timeline_limit;
@@ -249,6 +251,7 @@ impl Slide<'_> {
             candidate: &candidate,
             shape: self.request.shape,
             wanted,
+            bump_ms,
             told,
             live_since: self.turn.since,
         };

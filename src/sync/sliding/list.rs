@@ -35,8 +35,8 @@ pub(crate) struct Wanted {
     pub(crate) lists: BTreeSet<String>,
     /// Whether it is asked for by its name.
     pub(crate) subscribed: bool,
-    /// By which clients sort rooms.
-    pub(crate) bump_ms: u64,
+    /// By which clients sort rooms, if it was read.
+    bump_ms: Option<u64>,
     pub(crate) is_dm: bool,
     /// When the user's membership changed last.
     stamp: Stamp,
@@ -57,7 +57,8 @@ pub(crate) struct Windows {
 /// A room as lists see it.
 struct Listed {
     room: UserRoom,
-    brief: BriefRow,
+    /// `None` if nobody asked for what it says.
+    brief: Option<BriefRow>,
     /// When something happened in it last, as far as it concerns the user.
     active: Stamp,
 }
@@ -104,34 +105,28 @@ impl Windows {
         snapshot: &dyn Snapshot,
         rooms: Vec<UserRoom>,
     ) -> Result<Vec<Listed>, Fault> {
+        let filters = slide.request.lists.values().map(|list| &list.filters);
+        let asked = filters.into_iter().any(asks_for_brief);
         let mut listed = Vec::new();
         for chunk in rooms.chunks(PAGE) {
             let ids: Vec<_> = chunk.iter().map(|room| &*room.room_id).collect();
-            // What the projector wrote is there once it was waited for.
-            let rows = briefs(&*slide.turn.counted, &ids).await;
-            let rows = match rows {
-                Ok(rows) => rows,
-                Err(_) => briefs(snapshot, &ids).await?,
+            let rows = if asked {
+                briefs_of(slide, snapshot, &ids).await?
+            } else {
+                vec![None; ids.len()]
             };
             let tails = tails(snapshot, &ids).await?;
             for ((room, row), tail) in chunk.iter().zip(rows).zip(tails) {
-                let mut active = tail.unwrap_or(room.stamp);
-                let mut brief = match row {
-                    Some(row) => row,
-                    None => unknown(snapshot, &room.room_id).await?,
-                };
-                if room.row.membership != Membership::Join {
-                    active = room.stamp;
-                    let (user, id) = (&slide.request.user_id, &room.room_id);
-                    match Stay::read(snapshot, user, id, room.row).await? {
-                        Some(stay) => brief = stay.brief(),
-                        None => brief.bump_ms = asked_at(snapshot, room).await?,
-                    }
-                }
+                let joined = room.row.membership == Membership::Join;
+                let last = tail.filter(|_| joined);
                 listed.push(Listed {
                     room: room.clone(),
-                    brief,
-                    active,
+                    brief: if joined {
+                        row
+                    } else {
+                        Some(asked_brief(slide, snapshot, room, row).await?)
+                    },
+                    active: last.unwrap_or(room.stamp),
                 });
             }
         }
@@ -162,7 +157,7 @@ impl Windows {
             details: RoomDetails::default(),
             lists: BTreeSet::new(),
             subscribed: false,
-            bump_ms: one.brief.bump_ms,
+            bump_ms: one.brief.as_ref().map(|brief| brief.bump_ms),
             is_dm,
             stamp: room.stamp,
         });
@@ -177,7 +172,7 @@ impl Windows {
         };
         for room in gone.into_iter().filter(|room| room.stamp > since) {
             let listed = Listed {
-                brief: BriefRow::default(),
+                brief: Some(BriefRow::default()),
                 active: room.stamp,
                 room,
             };
@@ -191,10 +186,11 @@ impl Windows {
 
     fn admits(&self, filters: &ListFilters, one: &Listed) -> bool {
         let is = |wanted: Option<bool>, found: bool| wanted.is_none_or(|wanted| wanted == found);
-        let room_type = one.brief.room_type.as_deref();
+        let room_type = one.brief.as_ref().and_then(|it| it.room_type.as_deref());
+        let encrypted = one.brief.as_ref().is_some_and(|brief| brief.encrypted);
         let among = |types: &[Option<String>]| types.iter().any(|it| it.as_deref() == room_type);
         is(filters.is_dm, self.direct.contains(&one.room.room_id))
-            && is(filters.is_encrypted, one.brief.encrypted)
+            && is(filters.is_encrypted, encrypted)
             && is(
                 filters.is_invite,
                 one.room.row.membership == Membership::Invite,
@@ -236,6 +232,28 @@ impl Windows {
         }
         self.add_passing(slide, snapshot, &mut fresh).await?;
         Ok(fresh)
+    }
+
+    /// By which clients sort these rooms, of those that are wanted.
+    pub(crate) async fn bumps(
+        &self,
+        slide: &Slide<'_>,
+        snapshot: &dyn Snapshot,
+        rooms: &BTreeSet<OwnedRoomId>,
+    ) -> Result<BTreeMap<OwnedRoomId, u64>, Fault> {
+        let (mut bumps, mut lacking) = (BTreeMap::new(), Vec::new());
+        for (room, wanted) in self.wanted.iter().filter(|(room, _)| rooms.contains(*room)) {
+            match wanted.bump_ms {
+                Some(bump_ms) => _ = bumps.insert(room.clone(), bump_ms),
+                None => lacking.push(&**room),
+            }
+        }
+        for chunk in lacking.chunks(PAGE) {
+            let rows = briefs_of(slide, snapshot, chunk).await?;
+            let rows = chunk.iter().zip(rows);
+            bumps.extend(rows.filter_map(|(room, row)| Some(((*room).to_owned(), row?.bump_ms))));
+        }
+        Ok(bumps)
     }
 
     /// Rooms in which nothing happened, but somebody read or typed.
@@ -289,10 +307,10 @@ async fn put_out(
         match told {
             Some(bump_ms) => listed.push(Listed {
                 active: room.stamp,
-                brief: BriefRow {
+                brief: Some(BriefRow {
                     bump_ms,
                     ..BriefRow::default()
-                },
+                }),
                 room,
             }),
             None => others.push(room),
@@ -322,6 +340,51 @@ async fn was_put_out(
         return Ok(None);
     }
     Ok(Some(event.received_ts()))
+}
+
+/// Whether a list's filters ask for what a room's brief says.
+fn asks_for_brief(filters: &ListFilters) -> bool {
+    filters.is_encrypted.is_some()
+        || filters.room_types.is_some()
+        || !filters.not_room_types.is_empty()
+}
+
+/// What is known of these rooms without reading them; of one that the projector has not seen, what it
+/// would say.
+async fn briefs_of(
+    slide: &Slide<'_>,
+    snapshot: &dyn Snapshot,
+    rooms: &[&RoomId],
+) -> Result<Vec<Option<BriefRow>>, Fault> {
+    // What the projector wrote is there once it was waited for.
+    let mut rows = match briefs(&*slide.turn.counted, rooms).await {
+        Ok(rows) => rows,
+        Err(_) => briefs(snapshot, rooms).await?,
+    };
+    for (room, row) in rooms.iter().zip(&mut rows) {
+        if row.is_none() {
+            *row = Some(unknown(snapshot, room).await?);
+        }
+    }
+    Ok(rows)
+}
+
+/// What is known of a room that the user is not in.
+async fn asked_brief(
+    slide: &Slide<'_>,
+    snapshot: &dyn Snapshot,
+    room: &UserRoom,
+    known: Option<BriefRow>,
+) -> Result<BriefRow, Fault> {
+    let (user, id) = (&slide.request.user_id, &room.room_id);
+    if let Some(stay) = Stay::read(snapshot, user, id, room.row).await? {
+        return Ok(stay.brief());
+    }
+    let known = known.unwrap_or_default();
+    Ok(BriefRow {
+        bump_ms: asked_at(snapshot, room).await?,
+        ..known
+    })
 }
 
 /// A room that the projector has not seen.

@@ -36,6 +36,8 @@ pub(crate) struct Assembly<'a> {
     pub(crate) candidate: &'a Candidate,
     pub(crate) shape: Shape,
     pub(crate) wanted: &'a Wanted,
+    /// By which clients sort rooms.
+    pub(crate) bump_ms: u64,
     pub(crate) told: Option<ToldRow>,
     /// What came behind this has just happened.
     pub(crate) live_since: Option<Stamp>,
@@ -82,7 +84,7 @@ impl Assembly<'_> {
         let mut update = SlidingRoom {
             initial: known.is_none(),
             expanded,
-            bump_stamp: Some(self.wanted.bump_ms),
+            bump_stamp: Some(self.bump_ms),
             is_dm: self.is_dm(),
             ..SlidingRoom::default()
         };
@@ -113,7 +115,7 @@ impl Assembly<'_> {
         Ok(stripped.map(|stripped| SlidingRoom {
             initial: true,
             invite_state: Some(stripped),
-            bump_stamp: Some(self.wanted.bump_ms),
+            bump_stamp: Some(self.bump_ms),
             is_dm: self.is_dm(),
             ..SlidingRoom::default()
         }))
@@ -140,7 +142,7 @@ impl Assembly<'_> {
                 None => EventList::default(),
             },
             initial: self.told.is_none(),
-            bump_stamp: put_out.then_some(self.wanted.bump_ms),
+            bump_stamp: put_out.then_some(self.bump_ms),
             ..SlidingRoom::default()
         }))
     }
