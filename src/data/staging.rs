@@ -90,6 +90,24 @@ impl RoomReader<'_> {
         Ok(staged.collect())
     }
 
+    /// Those of these events that are staged, in the order asked.
+    pub async fn staged_at(
+        &self,
+        hashes: &[EventHash],
+    ) -> Result<Vec<Option<StagedEvent>>, ReadError> {
+        let keys: Vec<_> = hashes.iter().map(|hash| self.event_key(*hash)).collect();
+        let rows = STAGED.get_many(self.snapshot, &keys).await?;
+        let found = hashes.iter().zip(rows);
+        let staged = found.map(|(hash, row)| {
+            row.map(|(stamp, row)| StagedEvent {
+                hash: *hash,
+                stamp,
+                row,
+            })
+        });
+        Ok(staged.collect())
+    }
+
     /// Which of these events are staged, in the order asked.
     pub async fn are_staged(&self, hashes: &[EventHash]) -> Result<Vec<bool>, ReadError> {
         let keys: Vec<_> = hashes.iter().map(|hash| self.event_key(*hash)).collect();

@@ -103,3 +103,37 @@ async fn what_fills_a_gap_is_not_judged_by_who_has_left_since() {
     assert_eq!(one.head(&room).await.unwrap().extremities, [left]);
     one.assert_clean().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_to_fill_a_gap_vouches_for_what_it_builds_on() {
+    let (net, one, other, room) = pair(RoomVersionId::V11).await;
+    let first = other.say(&room, "first").await;
+    let waiting = [
+        other.say(&room, "second").await,
+        other.say(&room, "third").await,
+    ];
+    let last = other.say(&room, "fourth").await;
+    let leave = Change::Member(Membership::new(&*other.user, MemberAct::Leave));
+    let leave = fixture::append(&other.user, leave);
+    let left = other.rooms.append(&room, leave).await.unwrap().hash;
+    net.refuse("missing_events");
+    other.send(&one, &room, &[last]).await;
+    other.send(&one, &room, &[left]).await;
+    assert_eq!(one.bodies(&room).await, ["before", "fourth"]);
+    net.down("all");
+    other.send(&one, &room, &waiting).await;
+    assert_eq!(one.bodies(&room).await, ["before", "fourth"]);
+    // Nothing that is accepted names it; what waits, and is named, does.
+    other.send(&one, &room, &[first]).await;
+    let stored = one.event(&room, first).await.unwrap();
+    assert_eq!(stored.row.acceptance, Acceptance::Accepted);
+    net.up();
+    one.env.clock.sleep(std::time::Duration::from_mins(3)).await;
+    one.settle().await;
+    assert_eq!(
+        one.bodies(&room).await,
+        ["before", "fourth", "first", "second", "third"]
+    );
+    assert_eq!(one.head(&room).await.unwrap().extremities, [left]);
+    one.assert_clean().await;
+}

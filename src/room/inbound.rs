@@ -19,6 +19,7 @@ use crate::bell::Bell;
 use crate::completion::Lack;
 use crate::error::RoomError;
 use crate::fetch::FetchError;
+use crate::past::past;
 use crate::planner::rules_of;
 use crate::policy_server::ASKS_MAX;
 use crate::pool::{Pool, Waiting, deliver};
@@ -231,7 +232,7 @@ impl Inbound {
             let tried = if let Some(before) = self.waits_for(lack).await? {
                 let now = self.shared.env.clock.now();
                 if self.resting.follow(hash, before, now) || worked {
-                    pool.events.remove(&hash);
+                    pool.put_off(hash);
                     continue;
                 }
                 Err(FetchError::Hindered)
@@ -304,8 +305,7 @@ impl Inbound {
         Ok(())
     }
 
-    /// Which of these events fill a gap: those that an accepted event refers to, and those that they
-    /// build on. Who sent them may have left since; what came after them stands nevertheless.
+    /// Which of these events lie in the past of what is accepted.
     async fn past(
         &self,
         pool: &Pool,
@@ -313,21 +313,7 @@ impl Inbound {
     ) -> Result<BTreeSet<EventHash>, RoomError> {
         let snapshot = self.shared.engine.snapshot().await?;
         let reader = RoomReader::new(&*snapshot, &self.room_id);
-        let mut past = BTreeSet::new();
-        for some in order.chunks(ROUND_EVENTS_MAX) {
-            let gaps = some.iter().zip(reader.are_gaps(some).await?);
-            let gaps: Vec<_> = gaps
-                .filter_map(|(hash, gap)| gap.then_some(*hash))
-                .collect();
-            let covered = gaps.iter().zip(reader.covered(&gaps).await?);
-            past.extend(covered.filter_map(|(hash, covered)| covered.then_some(*hash)));
-        }
-        for later in order.iter().rev().filter_map(|hash| pool.events.get(hash)) {
-            if past.contains(&later.pdu.hash()) {
-                past.extend(later.pdu.prev_hashes());
-            }
-        }
-        Ok(past)
+        past(&reader, (&self.room_id, pool), order, self.resting.any()).await
     }
 
     /// Has the room's policy server, if there is one, sign those that came without its signature.

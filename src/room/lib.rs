@@ -68,6 +68,7 @@ mod line;
 mod moment;
 mod outliers;
 mod passage;
+mod past;
 mod peers;
 mod permission;
 mod planner;

@@ -36,8 +36,9 @@ pub(crate) struct Pool {
     pub(crate) extremities: Vec<EventHash>,
     pub(crate) events: BTreeMap<EventHash, Waiting>,
     pub(crate) dropped: Vec<StagedEvent>,
-    /// Events taken off because who would have what they need could not be asked, and those that
-    /// follow them: what leads to these is there to be had, but not now.
+    /// Events taken off because who would have what they need could not be asked, or because they
+    /// were fetched and follow one that waits; and those that follow them: what leads to these is
+    /// there to be had, but not now.
     pub(crate) hindered: BTreeSet<EventHash>,
     pub(crate) fetches: usize,
     pub(crate) answers: usize,
@@ -59,6 +60,15 @@ impl Pool {
             asked: 0,
         };
         self.events.entry(waiting.pdu.hash()).or_insert(waiting);
+    }
+
+    /// Takes off an event that follows one which waits. If it was fetched, nothing remembers it: who
+    /// follows it waits as well, or the state would be asked for as if it were not to be had.
+    pub(crate) fn put_off(&mut self, hash: EventHash) {
+        let put_off = self.events.remove(&hash);
+        if put_off.is_none_or(|waiting| waiting.staged.is_none()) {
+            self.hindered.insert(hash);
+        }
     }
 
     /// Those that lack nothing, and follow none that does; each after those that it refers to.

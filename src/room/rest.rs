@@ -95,6 +95,11 @@ impl Resting {
         true
     }
 
+    /// Whether any event rests.
+    pub(crate) fn any(&self) -> bool {
+        !self.0.is_empty()
+    }
+
     /// Whether the event rests.
     pub(crate) fn holds(&self, hash: EventHash, now: Moment) -> bool {
         self.0.get(&hash).is_some_and(|rest| rest.until > now)

@@ -354,6 +354,29 @@ async fn beyond_the_limit_connections_wait_for_their_turn() {
 }
 
 #[tokio::test]
+async fn the_first_bytes_of_a_connection_say_which_http_it_is() {
+    let (env, address, serving) = listen().await;
+    let mut bytes = http2_opening();
+    bytes.extend(frame(0, 1, 1, b"hello"));
+    // At once, and in two parts of which the first could be the begin of a POST.
+    for parts in [bytes.split_at(0), bytes.split_at(1)] {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(parts.0).await.unwrap();
+        tokio::task::yield_now().await;
+        stream.write_all(parts.1).await.unwrap();
+        let mut answer = Vec::new();
+        let is_body = |part: &[u8]| part[..4] == [0, 0, 1, 0] && part[5..] == [0, 0, 0, 1, b'5'];
+        while !answer.windows(10).any(is_body) {
+            assert_ne!(stream.read_buf(&mut answer).await.unwrap(), 0, "{answer:?}");
+        }
+    }
+    let (_stream, answer) = get_hello(address).await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    assert!(env.stop(Duration::from_secs(5)).await.is_clean());
+    serving.await.unwrap();
+}
+
+#[tokio::test]
 async fn a_stopped_listener_accepts_nothing() {
     let (env, address, serving) = listen().await;
     let (mut stream, _) = get_hello(address).await;
