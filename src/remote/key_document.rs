@@ -101,6 +101,21 @@ impl KeyDocument {
             valid_until_ms: text.valid_until_ts,
         })
     }
+
+    /// Those of the keys known before that have signed this document, `json`, themselves, and by it
+    /// are good for longer: whoever hands it on, their server wrote it.
+    pub(crate) fn renewed(&self, json: &[u8], known: &[TimedKey]) -> Vec<TimedKey> {
+        let same = |key: &TimedKey| {
+            known.iter().any(|known| {
+                let extended = known.valid_until_ms < key.valid_until_ms;
+                extended && known.key_id == key.key_id && known.key == key.key
+            })
+        };
+        let server = self.server.as_str();
+        let signed = |key: &TimedKey| key.key.verify_json(json, server, &key.key_id).is_ok();
+        let renewed = self.keys.iter().filter(|key| same(key) && signed(key));
+        renewed.cloned().collect()
+    }
 }
 
 fn current_keys(text: &Text, now_ms: u64) -> Vec<TimedKey> {

@@ -4,7 +4,7 @@
 //! time and number, and that survive a restart. Knows nothing of what is signed.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -38,6 +38,8 @@ pub const SERVERS_HELD_MAX: usize = 2_000;
 pub const ASKED_AT_ONCE_MAX: usize = 8;
 /// How long one call fetches, at most.
 pub const KEYS_TIME_MAX: Duration = Duration::from_secs(20);
+/// Servers of which one call asks a witness.
+pub const WITNESSED_MAX: usize = 50;
 /// Servers that one question to us as a notary may name.
 pub const NOTARY_SERVERS_MAX: usize = 100;
 /// How long a server is left alone after the first failure; after each further one twice as long.
@@ -206,7 +208,12 @@ impl KeyStore {
             let document = self.ask_everybody(server).await;
             let found = document.is_some();
             if let Some((document, json)) = document {
-                self.keep(&document, &json).await;
+                let row = KeyDocumentRow {
+                    json: json.into(),
+                    valid_until_ms: document.valid_until_ms,
+                    fetched_ms: self.env.clock.wall_ms(),
+                };
+                self.keep(server, &document.keys, Some(&row)).await;
             }
             satisfied = found && !wanted.is_empty() && self.satisfies(server, wanted).await;
             self.note(server, found, satisfied);
@@ -321,11 +328,11 @@ impl KeyStore {
 
     /// Remembers what a document says. A key that it no longer lists stays as it was: events that
     /// it signed are still there.
-    async fn keep(&self, document: &KeyDocument, json: &str) {
+    async fn keep(&self, server: &ServerName, found: &[TimedKey], row: Option<&KeyDocumentRow>) {
         let fetched_ms = self.env.clock.wall_ms();
-        let mut keys = (*self.known(&document.server).await).clone();
+        let mut keys = (*self.known(server).await).clone();
         let mut commit = Commit::lazy();
-        for key in &document.keys {
+        for key in found {
             keys.retain(|known| known.key_id != key.key_id);
             keys.push(key.clone());
             let row = ServerKeyRow {
@@ -333,18 +340,42 @@ impl KeyStore {
                 valid_until_ms: key.valid_until_ms,
                 fetched_ms,
             };
-            keep_server_key(&mut commit, &document.server, &key.key_id, &row);
+            keep_server_key(&mut commit, server, &key.key_id, &row);
         }
-        let row = KeyDocumentRow {
-            json: json.into(),
-            valid_until_ms: document.valid_until_ms,
-            fetched_ms,
-        };
-        keep_key_document(&mut commit, &document.server, &row);
-        self.hold(&document.server, &Arc::new(keys));
+        if let Some(row) = row {
+            keep_key_document(&mut commit, server, row);
+        }
+        self.hold(server, &Arc::new(keys));
         if let Err(error) = self.engine.commit(commit).await {
             tracing::warn!(%error, "a server's keys were not stored; they are fetched again");
         }
+    }
+
+    /// Asks the witness whether the server still uses the keys that are known of it.
+    async fn ask_witness(&self, witness: &ServerName, server: &ServerName) {
+        match self.ask_notary(witness, server).await {
+            Ok((document, json)) => {
+                let known = self.known(server).await;
+                let keys = document.renewed(json.as_bytes(), &known);
+                if !keys.is_empty() {
+                    self.keep(server, &keys, None).await;
+                }
+            }
+            Err(error) => tracing::debug!(%server, %witness, error, "nor by a witness"),
+        }
+    }
+
+    /// Servers whose keys are known, but not for as long as is wanted.
+    async fn outdated<'w>(&self, wanted: &'w [KeyWanted]) -> BTreeSet<&'w ServerName> {
+        let mut outdated = BTreeSet::new();
+        for wanted in wanted {
+            let known = self.known(&wanted.server).await;
+            let is_known = known.iter().any(|key| wanted.key_ids.contains(&key.key_id));
+            if is_known && !is_satisfied(&known, wanted) {
+                outdated.insert(&*wanted.server);
+            }
+        }
+        outdated
     }
 
     async fn ring(&self, wanted: &[KeyWanted]) -> KeyRing {
@@ -411,6 +442,27 @@ impl Keys for KeyStore {
             let whole = all.collect::<()>();
             if self.env.clock.within(KEYS_TIME_MAX, whole).await.is_err() {
                 tracing::debug!("some servers' keys take too long to fetch");
+            }
+            self.ring(wanted).await
+        })
+    }
+
+    fn fetch_by<'a>(
+        &'a self,
+        wanted: &'a [KeyWanted],
+        witness: &'a ServerName,
+    ) -> BoxFuture<'a, KeyRing> {
+        Box::pin(async move {
+            self.fetch(wanted).await;
+            let outdated = self.outdated(wanted).await.into_iter();
+            let mut each: Vec<BoxFuture<'_, ()>> = Vec::new();
+            for server in outdated.filter(|it| *it != witness).take(WITNESSED_MAX) {
+                each.push(Box::pin(self.ask_witness(witness, server)));
+            }
+            let all = stream::iter(each).buffer_unordered(ASKED_AT_ONCE_MAX);
+            let whole = all.collect::<()>();
+            if self.env.clock.within(KEYS_TIME_MAX, whole).await.is_err() {
+                tracing::debug!(%witness, "a witness takes too long");
             }
             self.ring(wanted).await
         })

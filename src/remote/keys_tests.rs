@@ -303,3 +303,64 @@ async fn an_old_key_vouches_for_old_events_only() {
     assert!(has(&ring, START_MS - 1_000));
     assert!(!has(&ring, START_MS), "fauth_010: not for requests of now");
 }
+
+/// `b.example` answers for itself at first, then is gone; two days later `w.example` hands on this
+/// document. Whether the key of `b.example` counts then, by itself and by the witness.
+async fn two_days_later(handed_on: impl Fn(u64) -> String + Send + Sync + 'static) -> (bool, bool) {
+    let later_ms = START_MS + 2 * 24 * 60 * 60 * 1_000;
+    let first = AtomicUsize::new(0);
+    let world = World::new(move |server, _| match server {
+        "b.example" if first.fetch_add(1, Ordering::SeqCst) == 0 => Some(document()),
+        "w.example" => Some(notarised(&handed_on(later_ms))),
+        _ => None,
+    });
+    let store = world.store();
+    assert!(has(
+        &store.fetch(&wanted("ed25519:1", START_MS)).await,
+        START_MS
+    ));
+    let span = Duration::from_millis(later_ms - START_MS);
+    world.env.clock.sleep(span).await;
+    let wanted = wanted("ed25519:1", later_ms);
+    let itself = store.fetch(&wanted).await;
+    let witness = server_name!("w.example");
+    let by_witness = store.fetch_by(&wanted, witness).await;
+    (has(&itself, later_ms), has(&by_witness, later_ms))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_witness_hands_on_what_a_known_key_signed() {
+    let told = two_days_later(|now_ms| own("b.example", 2).document(now_ms).unwrap()).await;
+    assert_eq!(told, (false, true));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_witness_vouches_for_nothing_itself() {
+    // Another key by the same name.
+    let told = two_days_later(|now_ms| own("b.example", 5).document(now_ms).unwrap()).await;
+    assert_eq!(told, (false, false));
+    // The known key is named as an old one, by a key that nobody knows.
+    let told = two_days_later(|now_ms| {
+        let mut forged = own("b.example", 5);
+        forged.current = SigningKey::from_seed(&[5; 32], "new").unwrap();
+        let known = SigningKey::from_seed(&[2; 32], "1").unwrap();
+        forged.old = vec![OldKey {
+            key_id: "ed25519:1".to_owned(),
+            key: known.public_key().clone(),
+            expired_ms: now_ms,
+        }];
+        forged.document(now_ms).unwrap()
+    })
+    .await;
+    assert_eq!(told, (false, false));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_witness_is_not_asked_for_keys_that_were_never_known() {
+    let world = World::new(|server, _| (server == "w.example").then(|| notarised(&document())));
+    let wanted = wanted("ed25519:1", START_MS);
+    let store = world.store();
+    let ring = store.fetch_by(&wanted, server_name!("w.example")).await;
+    assert!(!has(&ring, START_MS));
+    assert_eq!(world.asked(), 1, "the server itself");
+}

@@ -61,7 +61,7 @@ pub use key_document::{
 };
 pub use keys::{
     ASKED_AT_ONCE_MAX, KEYS_TIME_MAX, KeyOptions, KeyStore, NOTARY_SERVERS_MAX, PAUSE_MAX,
-    PAUSE_MIN, REFRESH_INTERVAL, SERVERS_HELD_MAX,
+    PAUSE_MIN, REFRESH_INTERVAL, SERVERS_HELD_MAX, WITNESSED_MAX,
 };
 pub use network::{Internet, Network, NetworkError, Off, WHOLE_BYTES_MAX};
 pub use origin::{MEDIA_HEAD_TIME_MAX, MEDIA_PIECE_TIME_MAX, MEDIA_REDIRECTS_MAX, SignedOrigin};

@@ -95,7 +95,7 @@ impl Fetch<'_> {
         let events = events.into_iter().take(max);
         let events = events.map(|event| event.get().to_owned()).collect();
         let keys = &*self.shared.keys;
-        verify_all(keys, self.rules, self.room_id, events).await
+        verify_all((keys, None), self.rules, self.room_id, events).await
     }
 
     /// Ancestors of an event, one answer of them.

@@ -185,7 +185,7 @@ impl Inbound {
         let texts = awake.iter();
         let texts = texts.map(|event| event.row.json.to_string()).collect();
         let keys = &*self.shared.keys;
-        let verified = verify_all(keys, pool.rules, &self.room_id, texts).await;
+        let verified = verify_all((keys, None), pool.rules, &self.room_id, texts).await;
         for staged in awake {
             let origin = OwnedServerName::try_from(&*staged.row.origin);
             match (verified.right.get(&staged.hash), origin) {

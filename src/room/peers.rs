@@ -65,6 +65,17 @@ pub trait Keys: Send + Sync {
     /// The same, fetching those that are not known or too old, from the servers or a notary, within
     /// a bounded time. A key that is not to be had is not in the ring.
     fn fetch<'a>(&'a self, wanted: &'a [KeyWanted]) -> BoxFuture<'a, KeyRing>;
+
+    /// The same; where a server does not answer for itself, `witness` is asked whether it still uses
+    /// the keys that are known of it. The witness is not believed: it hands on what those keys signed.
+    fn fetch_by<'a>(
+        &'a self,
+        wanted: &'a [KeyWanted],
+        witness: &'a ServerName,
+    ) -> BoxFuture<'a, KeyRing> {
+        _ = witness;
+        self.fetch(wanted)
+    }
 }
 
 /// `POST /get_missing_events/{roomId}`: asked of others, and answered.

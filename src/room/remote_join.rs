@@ -25,7 +25,7 @@ use crate::fetch::Fetch;
 use crate::handshake::raw;
 use crate::job::{Append, Appended, timestamp};
 use crate::outliers::{store_outliers, store_state};
-use crate::peers::{Handshake, Invitation, JoinAnswer, PeerAnswer, PeerError, Template};
+use crate::peers::{Handshake, Invitation, JoinAnswer, Keys, PeerAnswer, PeerError, Template};
 use crate::planner::draft;
 use crate::pool::deliver;
 use crate::rooms::{Rooms, Shared};
@@ -320,12 +320,11 @@ impl Shared {
             events.map(|event| event.get().to_owned()).collect()
         };
         let (rules, room_id) = (made.rules, &remote.room_id);
-        let state = verify_all(&*self.keys, rules, room_id, texts(answer.state))
-            .await
-            .right;
-        let chain = verify_all(&*self.keys, rules, room_id, texts(answer.auth_chain))
-            .await
-            .right;
+        // Who cannot be reached for their keys now would be missing from the room's state for good.
+        let keys: (&dyn Keys, _) = (&*self.keys, Some(&*made.server));
+        let state = verify_all(keys, rules, room_id, texts(answer.state)).await;
+        let chain = verify_all(keys, rules, room_id, texts(answer.auth_chain)).await;
+        let (state, chain) = (state.right, chain.right);
         let begins = only_beginning(&state).map_err(malformed)?;
         let known = beginning(self, room_id).await?;
         if known.is_some_and(|known| known != begins) {

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use belfry_event::{EventHash, Inbound, KeyRing, Pdu, RoomRules, SignatureError};
-use ruma_common::{MilliSecondsSinceUnixEpoch, OwnedServerName, RoomId};
+use ruma_common::{MilliSecondsSinceUnixEpoch, OwnedServerName, RoomId, ServerName};
 
 use crate::peers::{KeyWanted, Keys};
 
@@ -58,9 +58,9 @@ pub(crate) fn keys_wanted(inbound: &Inbound) -> Vec<KeyWanted> {
     wanted.collect()
 }
 
-/// Checks events that came together.
+/// Checks events that came together; keys that are not to be had otherwise, by way of the witness.
 pub(crate) async fn verify_all(
-    keys: &dyn Keys,
+    (keys, witness): (&dyn Keys, Option<&ServerName>),
     rules: &'static RoomRules,
     room_id: &RoomId,
     events: Vec<String>,
@@ -88,7 +88,10 @@ pub(crate) async fn verify_all(
     }
     let wanted = together(&pending);
     for some in wanted.chunks(SERVERS_AT_ONCE) {
-        let fetched = keys.fetch(some).await;
+        let fetched = match witness {
+            Some(witness) => keys.fetch_by(some, witness).await,
+            None => keys.fetch(some).await,
+        };
         pending = verified.check(&fetched, pending).await;
     }
     let hashes = pending.iter().map(|inbound| inbound.unverified().hash());
