@@ -118,6 +118,12 @@ impl KeyDocument {
     }
 }
 
+/// Whether this document, which was believed, says that its server has given the key up.
+pub(crate) fn gives_up(json: &str, key_id: &str) -> bool {
+    let text = serde_json::from_str::<Text>(json);
+    text.is_ok_and(|text| text.old_verify_keys.contains_key(key_id))
+}
+
 fn current_keys(text: &Text, now_ms: u64) -> Vec<TimedKey> {
     let valid_until_ms = text
         .valid_until_ts

@@ -27,7 +27,8 @@ use serde_json::{json, value::RawValue};
 use crate::{
     fetch::Limits,
     key_document::{
-        KEY_DOCUMENT_BYTES_MAX, KeyDocument, OwnKeys, TimedKey, VALIDITY_MS_MAX, is_key_id,
+        KEY_DOCUMENT_BYTES_MAX, KeyDocument, OwnKeys, TimedKey, VALIDITY_MS_MAX, gives_up,
+        is_key_id,
     },
     network::Network,
 };
@@ -356,7 +357,10 @@ impl KeyStore {
         match self.ask_notary(witness, server).await {
             Ok((document, json)) => {
                 let known = self.known(server).await;
-                let keys = document.renewed(json.as_bytes(), &known);
+                let mut keys = document.renewed(json.as_bytes(), &known);
+                if let Some(last) = self.stored_document(server).await {
+                    keys.retain(|key| !gives_up(&last.json, &key.key_id));
+                }
                 if !keys.is_empty() {
                     self.keep(server, &keys, None).await;
                 }

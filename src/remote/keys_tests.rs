@@ -307,18 +307,25 @@ async fn an_old_key_vouches_for_old_events_only() {
 /// `b.example` answers for itself at first, then is gone; two days later `w.example` hands on this
 /// document. Whether the key of `b.example` counts then, by itself and by the witness.
 async fn two_days_later(handed_on: impl Fn(u64) -> String + Send + Sync + 'static) -> (bool, bool) {
+    later_than(document(), handed_on).await
+}
+
+/// The same, with what `b.example` answers at first.
+async fn later_than(
+    at_first: String,
+    handed_on: impl Fn(u64) -> String + Send + Sync + 'static,
+) -> (bool, bool) {
     let later_ms = START_MS + 2 * 24 * 60 * 60 * 1_000;
     let first = AtomicUsize::new(0);
     let world = World::new(move |server, _| match server {
-        "b.example" if first.fetch_add(1, Ordering::SeqCst) == 0 => Some(document()),
+        "b.example" if first.fetch_add(1, Ordering::SeqCst) == 0 => Some(at_first.clone()),
         "w.example" => Some(notarised(&handed_on(later_ms))),
         _ => None,
     });
     let store = world.store();
-    assert!(has(
-        &store.fetch(&wanted("ed25519:1", START_MS)).await,
-        START_MS
-    ));
+    let before_ms = START_MS - 2_000;
+    let ring = store.fetch(&wanted("ed25519:1", before_ms)).await;
+    assert!(has(&ring, before_ms));
     let span = Duration::from_millis(later_ms - START_MS);
     world.env.clock.sleep(span).await;
     let wanted = wanted("ed25519:1", later_ms);
@@ -353,6 +360,21 @@ async fn a_witness_vouches_for_nothing_itself() {
     })
     .await;
     assert_eq!(told, (false, false));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_that_its_server_gave_up_is_not_renewed() {
+    let mut rotated = own("b.example", 3);
+    rotated.current = SigningKey::from_seed(&[3; 32], "new").unwrap();
+    let stolen = SigningKey::from_seed(&[2; 32], "1").unwrap();
+    rotated.old = vec![OldKey {
+        key_id: "ed25519:1".to_owned(),
+        key: stolen.public_key().clone(),
+        expired_ms: START_MS - 1_000,
+    }];
+    let at_first = rotated.document(START_MS).unwrap();
+    let forged = |now_ms| own("b.example", 2).document(now_ms).unwrap();
+    assert_eq!(later_than(at_first, forged).await, (false, false));
 }
 
 #[tokio::test(start_paused = true)]
